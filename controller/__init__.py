@@ -1,0 +1,1 @@
+"""A GitOps controller for containerised experiments on HPC clusters."""
