@@ -1,0 +1,198 @@
+"""Desired state: what one commit asks for, after look-ups, with every digest filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from controller.model.digests import short
+from controller.model.problems import Problem
+
+
+class Kind(StrEnum):
+    """Kinds of resources, in the order in which they depend on one another."""
+
+    CLUSTER = "Cluster"
+    IMAGE = "Image"
+    JOB = "Job"
+
+
+class OnChange(StrEnum):
+    """What happens to an active run whose task has a new digest."""
+
+    REPLACE = "replace"
+    FINISH = "finish"
+
+
+class OnRemove(StrEnum):
+    """What happens to an active run whose spec is gone."""
+
+    CANCEL = "cancel"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a resource stands: a path in the repository, a line (from 1), and the commit it was read from."""
+
+    path: str
+    line: int
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How to reach a login node. Fields left None come from the SSH configuration."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    proxy_jump: str | None = None
+    identity_file: str | None = None
+    known_hosts: str | None = None
+    ssh_config: str | None = None
+    transport: str = "fabric"
+    """``fabric`` or ``openssh``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpus:
+    """GPUs of one task."""
+
+    count: int
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one task asks of the scheduler. None leaves it to the cluster's own default."""
+
+    cpus: int | None = None
+    memory_mib: int | None = None
+    gpus: Gpus | None = None
+    nodes: int | None = None
+    walltime_s: int | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    extra: tuple[str, ...] = ()
+    """Further options for the scheduler's submit command, one argv element each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much the controller may ask of a cluster."""
+
+    max_queued: int = 500
+    submit_per_minute: int = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A place where jobs run. ``connection`` None is this machine."""
+
+    name: str
+    source: Source
+    connection: Connection | None = None
+    scheduler: str = "slurm"
+    workdir: str = "auto"
+    """``auto``, or a path that may hold ``~`` and ``$NAME``, resolved on the cluster."""
+    containers: str = "apptainer"
+    convert_on: str = "login"
+    defaults: Resources = field(default_factory=Resources)
+    limits: Limits = field(default_factory=Limits)
+    setup: str = ""
+    """Shell lines run before every task's command, outside the container."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One file of a commit: path, Git mode (0o100644, 0o100755, 0o120000) and blob id in hex."""
+
+    path: str
+    mode: int
+    oid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSet:
+    """Files of one commit known by content: ``tree`` is the digest of entries; equal digests, equal bytes."""
+
+    tree: str
+    entries: tuple[FileEntry, ...]
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A container image built from a context in the repository."""
+
+    name: str
+    source: Source
+    identity: str
+    """SHA-256 of context, Dockerfile, arguments and target (see docs/decisions/0002)."""
+    context: FileSet
+    """Entries' paths are relative to the context."""
+    dockerfile: str = "Dockerfile"
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One point of a job's matrix; a job without a matrix has the one task whose key is ""."""
+
+    job: str
+    key: str
+    """Readable id, for example ``lr=0.1,seed=3``; "" for the only task of a job without a matrix."""
+    command: str
+    env: Mapping[str, str]
+    digest: str
+
+    @property
+    def id(self) -> str:
+        """``train`` or ``train/lr=0.1,seed=3``: what a person types."""
+        return f"{self.job}/{self.key}" if self.key else self.job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Work to be done once for each digest of each task."""
+
+    name: str
+    source: Source
+    cluster: str
+    tasks: tuple[Task, ...]
+    image: str | None = None
+    files: FileSet | None = None
+    resources: Resources = field(default_factory=Resources)
+    """The cluster's defaults with the job's own fields laid over them."""
+    on_change: OnChange = OnChange.REPLACE
+    on_remove: OnRemove = OnRemove.CANCEL
+    suspend: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """Everything one commit asks for.
+
+    ``problems`` are the errors of all files. ``broken`` names ``Kind/name`` of resources that the commit holds but
+    that could not be read; ``broken_paths`` the files in which a document could not even be told apart, so whatever
+    was last seen in them must be left as it is.
+    """
+
+    commit: str
+    clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    broken: frozenset[str] = frozenset()
+    broken_paths: frozenset[str] = frozenset()
+    files_read: int = 0
+
+
+def image_tag(identity: str) -> str:
+    """Return the Docker tag under which an identity is kept on the engine."""
+    return f"controller/{short(identity)}"
