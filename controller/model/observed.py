@@ -1,0 +1,178 @@
+"""Observed state: what exists, and, as important, what could not be seen.
+
+Any part that is ``None`` is Unknown: the question failed, timed out or came back garbled. Unknown is not absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """States of any scheduler's job, told apart as far as the controller acts on the difference."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    ENDING = "Ending"
+    """Neither active nor ended for certain: completing, signalled, requeued, stage-out."""
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    TIMEOUT = "Timeout"
+    OUT_OF_MEMORY = "OutOfMemory"
+    NODE_FAIL = "NodeFail"
+    PREEMPTED = "Preempted"
+    DEADLINE = "Deadline"
+    BOOT_FAIL = "BootFail"
+    UNKNOWN = "Unknown"
+
+
+ENDED = frozenset(
+    {
+        JobState.COMPLETED,
+        JobState.FAILED,
+        JobState.CANCELLED,
+        JobState.TIMEOUT,
+        JobState.OUT_OF_MEMORY,
+        JobState.NODE_FAIL,
+        JobState.PREEMPTED,
+        JobState.DEADLINE,
+        JobState.BOOT_FAIL,
+    }
+)
+REQUEUEABLE = frozenset({JobState.NODE_FAIL, JobState.PREEMPTED, JobState.BOOT_FAIL})
+"""Ends after which the scheduler may start the same job again by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """One line of the scheduler's queue or of its accounting. ``index`` is None for a job that is no array."""
+
+    job_id: str
+    index: int | None
+    tag: str
+    state: JobState
+    word: str
+    """The scheduler's own word for the state."""
+    reason: str = ""
+    exit_code: int | None = None
+    started: float | None = None
+    ended: float | None = None
+
+
+class EventKind(StrEnum):
+    """What a run says of itself."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    """A signal asked it to end: the scheduler knows why, and may start it again."""
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """One line that a run wrote about itself. ``owner`` is ``<job id>_<index>``, the job that holds the claim."""
+
+    run: str
+    kind: EventKind
+    owner: str
+    at: float
+    exit_code: int | None = None
+    host: str = ""
+    phase: str = ""
+    """``setup``, ``files`` or ``command``: what was going on when it ended."""
+    stderr_tail: str = ""
+    spool_file: str = ""
+    """Name of the spool file, to be taken away once the journal has the event; "" when read elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """A submission as its directory on the cluster tells of it.
+
+    ``present`` False: there is no such directory. ``job_id`` None with ``refused`` "" means that a submit began and
+    its end is not known. ``runs`` maps array index to run id.
+    """
+
+    batch: str
+    present: bool
+    job_id: str | None = None
+    refused: str = ""
+    tries: int = 0
+    runs: Mapping[int, str] = field(default_factory=dict)
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLock:
+    """What ``run.lock.json`` says: enough to know a run again without any database."""
+
+    run: str
+    job: str
+    key: str
+    digest: str
+    attempt: int
+    batch: str
+    index: int
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFacts:
+    """What seldom changes about a cluster."""
+
+    root: str
+    """The work directory, absolute."""
+    user: str = ""
+    host: str = ""
+    scheduler_version: str = ""
+    container_version: str = ""
+    max_array_size: int = 1001
+    accounting: bool = True
+    """False where the scheduler says that it keeps no accounting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterObservation:
+    """One cluster, seen in one round trip.
+
+    ``images`` maps identity to size in bytes of the SIF; ``files`` holds the tree digests that are staged.
+    ``scanned`` holds the locks of every run when a full scan was asked for.
+    """
+
+    cluster: str
+    reachable: bool
+    error_reason: str = ""
+    error: str = ""
+    now: float | None = None
+    """The cluster's clock."""
+    facts: ClusterFacts | None = None
+    images: Mapping[str, int] | None = None
+    files: frozenset[str] | None = None
+    queue: tuple[JobRecord, ...] | None = None
+    accounting: tuple[JobRecord, ...] | None = None
+    events: tuple[RunEvent, ...] | None = None
+    batches: Mapping[str, BatchRecord] | None = None
+    scanned: tuple[RunLock, ...] | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Part of the observation -> what went wrong with it, for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineObservation:
+    """The Docker Engine: identities of the images that carry our label, or None when it could not be asked."""
+
+    images: frozenset[str] | None
+    error_reason: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything seen in one pass."""
+
+    engine: EngineObservation | None
+    """None when no resource needs the engine."""
+    clusters: Mapping[str, ClusterObservation] = field(default_factory=dict)

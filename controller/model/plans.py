@@ -1,0 +1,128 @@
+"""Plans: what a pass will do, and why, as values that a person can read and approve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.model.conditions import ResourceStatus
+from controller.model.resources import Cluster, FileSet, Image, Job, Task
+from controller.model.runs import Run, RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildImage:
+    """Build an image on the engine."""
+
+    image: Image
+    why: str
+
+    @property
+    def key(self) -> str:
+        """Identity of the action, the same in every pass that plans it."""
+        return f"build:{self.image.identity}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishImage:
+    """Bring an image to a cluster as a SIF file."""
+
+    image: Image
+    cluster: Cluster
+    why: str
+
+    @property
+    def key(self) -> str:
+        """Identity of the action."""
+        return f"publish:{self.cluster.name}:{self.image.identity}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFiles:
+    """Upload the files that jobs name, once for each content."""
+
+    cluster: Cluster
+    files: FileSet
+    why: str
+
+    @property
+    def key(self) -> str:
+        """Identity of the action."""
+        return f"stage:{self.cluster.name}:{self.files.tree}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """A run about to be submitted, with the task that it runs."""
+
+    run: Run
+    task: Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitBatch:
+    """Submit runs of one job as one scheduler job (an array when there are several)."""
+
+    cluster: Cluster
+    job: Job
+    image: Image | None
+    runs: tuple[PlannedRun, ...]
+    batch: str
+    why: str
+    resubmit: bool = False
+    """The batch's directory may exist from an earlier try that is known not to have gone through."""
+
+    @property
+    def key(self) -> str:
+        """Identity of the action."""
+        return f"submit:{self.cluster.name}:{self.batch}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRun:
+    """Cancel one active run."""
+
+    cluster: Cluster
+    record: RunRecord
+    why: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        """Identity of the action."""
+        return f"cancel:{self.record.run.cluster}:{self.record.id}"
+
+
+Action = BuildImage | PublishImage | StageFiles | SubmitBatch | CancelRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An action that failed lately: not tried again before ``next_try`` (seconds since the epoch)."""
+
+    reason: str
+    message: str
+    count: int
+    next_try: float
+    stalled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Something that the plan leaves undone until a person says so."""
+
+    reason: str
+    message: str
+    subjects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Actions in the order in which they may run, the state of every resource, and what is held back."""
+
+    commit: str
+    actions: tuple[Action, ...] = ()
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Key of an action -> keys of the actions that have to succeed first."""
+    statuses: tuple[ResourceStatus, ...] = ()
+    holds: tuple[Hold, ...] = ()

@@ -1,0 +1,102 @@
+"""Runs and batches: the identity of one attempt at a task, and of one submission.
+
+A run's id is its path below ``runs/`` on the cluster: ``<job>/<task>-<digest12>/<attempt>``. A batch's id is the hash
+of its runs' ids, so that the same submission tried again after a crash has the same name. Everything here can be
+derived again from the commit and the attempt's number; nothing is drawn at random.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controller.model.conditions import TaskState
+from controller.model.digests import digest_of, short
+from controller.model.resources import Task
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
+SLUG_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt at one task."""
+
+    job: str
+    key: str
+    digest: str
+    attempt: int
+    cluster: str
+    commit: str
+
+    @property
+    def id(self) -> str:
+        """Path below ``runs/``: known from job, task, digest and attempt alone."""
+        return f"{task_directory(self.job, self.key, self.digest)}/{self.attempt}"
+
+
+def task_directory(job: str, key: str, digest: str) -> str:
+    """Return ``<job>/<task>-<digest12>``, or ``<job>/<digest12>`` for the only task of a job.
+
+    The slug of a long or odd task id may be cut; the digest keeps directories of different tasks apart unless both
+    have the same command and files, and then the full key is hashed in.
+    """
+    if not key:
+        return f"{job}/{short(digest)}"
+    slug = _UNSAFE.sub("_", key).strip(".")[:SLUG_LENGTH]
+    tail = short(digest) if slug == key else short(digest_of([key, digest]))
+    return f"{job}/{slug}-{tail}"
+
+
+def run_of(task: Task, *, attempt: int, cluster: str, commit: str) -> Run:
+    """Return the run that is the given attempt (from 1) at a task."""
+    return Run(job=task.job, key=task.key, digest=task.digest, attempt=attempt, cluster=cluster, commit=commit)
+
+
+def batch_of(run_ids: Iterable[str]) -> str:
+    """Return the id (64 hex digits) of a batch: the hash of its runs in their order of index."""
+    return digest_of(list(run_ids))
+
+
+def tag_of(instance: str, batch: str) -> str:
+    """Return the name that a batch's job carries in the scheduler: ``<instance>-<batch12>``, lower case."""
+    return f"{instance}-{short(batch)}"
+
+
+def batch_prefix(instance: str, tag: str) -> str | None:
+    """Return the batch's first 12 digits from a tag of this instance; None for any other job's name."""
+    head, _, tail = tag.lower().rpartition("-")
+    return tail if head == instance and re.fullmatch(r"[0-9a-f]{12}", tail) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What the controller knows of one run; kept in the journal, rebuilt from the cluster when that is lost.
+
+    Times are seconds since the epoch by the controller's clock, except ``started`` and ``ended``, which are the
+    cluster's. ``missing_since`` is when the run was first seen nowhere; ``lost`` is set when it stayed nowhere.
+    """
+
+    run: Run
+    batch: str
+    index: int
+    """Place in the batch's array."""
+    state: TaskState
+    reason: str = ""
+    message: str = ""
+    job_id: str | None = None
+    intended_at: float = 0.0
+    submitted_at: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    cancel_requested_at: float | None = None
+    cancel_reason: str = ""
+    missing_since: float | None = None
+    stderr_tail: str = ""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run.id
