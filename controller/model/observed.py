@@ -65,6 +65,8 @@ class JobRecord:
 class EventKind(StrEnum):
     """What a run says of itself."""
 
+    CLAIMED = "claimed"
+    """Some job, the owner, holds the claim; ``cancelled`` as the owner means that the run never starts."""
     STARTED = "started"
     STOPPED = "stopped"
     """A signal asked it to end: the scheduler knows why, and may start it again."""
@@ -92,17 +94,19 @@ class RunEvent:
 class BatchRecord:
     """A submission as its directory on the cluster tells of it.
 
-    ``present`` False: there is no such directory. ``job_id`` None with ``refused`` "" means that a submit began and
-    its end is not known. ``runs`` maps array index to run id.
+    ``present`` False: there is no such directory. ``job_id`` None means that a submit began, ``tries`` times, and its
+    end is not written down. ``runs``, ``digests`` and ``keys`` are in the order of the array's indices.
     """
 
     batch: str
     present: bool
     job_id: str | None = None
-    refused: str = ""
     tries: int = 0
-    runs: Mapping[int, str] = field(default_factory=dict)
+    job: str = ""
     commit: str = ""
+    runs: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +131,8 @@ class ClusterFacts:
     """The work directory, absolute."""
     user: str = ""
     host: str = ""
+    initialised: bool = False
+    """Whether the work directory carries the controller's mark: False where it is new, or not mounted."""
     scheduler_version: str = ""
     container_version: str = ""
     max_array_size: int = 1001

@@ -1,0 +1,236 @@
+"""A cluster to observe and to act on. Every verb is one script: one round trip, however many jobs it is about.
+
+An unclear end of an acting verb is raised as ``AmbiguousError``: whoever asked has to look before asking again.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import BinaryIO
+
+from controller.clusters.observation import read_observation
+from controller.clusters.scripts import Answer, Script, compose, read_answer, require_complete
+from controller.clusters.submission import archive, submission_files
+from controller.clusters.transport import Progress, Transport
+from controller.containers import sif
+from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
+from controller.model.observed import ClusterFacts, ClusterObservation
+from controller.model.plans import CancelRun, SubmitBatch
+from controller.model.resources import Cluster
+from controller.schedulers.dialect import Refusal, Scheduler
+
+_LOOK_S = 120.0
+_ACT_S = 300.0
+_CONVERT_S = 7200.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look should bring back beyond the queue and the spool.
+
+    ``acknowledged`` are spool files that the journal has; ``runs`` and ``batches`` are those whose fate is not known.
+    ``accounting_s`` is how far back to ask the accounting, 0 for not at all.
+    """
+
+    acknowledged: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    batches: tuple[str, ...] = ()
+    accounting_s: int = 0
+    facts: bool = False
+    full_scan: bool = False
+
+
+class SubmitEnd(StrEnum):
+    """How the submission of one batch ended."""
+
+    SUBMITTED = "submitted"
+    ADOPTED = "adopted"
+    BUSY = "busy"
+    """Someone else is at it, or was and did not say how it ended."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """One batch's end; ``error`` for ``FAILED`` only."""
+
+    end: SubmitEnd
+    job_id: str | None = None
+    error: ControllerError | None = None
+
+
+class ClusterClient:
+    """One cluster through one transport."""
+
+    def __init__(self, cluster: Cluster, transport: Transport, scheduler: Scheduler, *, instance: str) -> None:
+        self.cluster = cluster
+        self.scheduler = scheduler
+        self._transport = transport
+        self._instance = instance
+
+    def observe(self, look: Look) -> ClusterObservation:
+        """Look once. Whatever goes wrong becomes an Unknown part of the observation."""
+        lines = [f"ack {name}" for name in look.acknowledged]
+        lines += [f"run {run}" for run in look.runs]
+        lines += [f"batch {batch}" for batch in look.batches]
+        facts = f"{self.scheduler.facts_command()}; {self._container_facts()}" if look.facts else ""
+        script = self._script(
+            "observe",
+            queue_command=self.scheduler.queue_command(),
+            accounting_command=self.scheduler.accounting_command(look.accounting_s) if look.accounting_s else "",
+            facts_command=facts,
+            full_scan="1" if look.full_scan else "0",
+        )
+        try:
+            answer = self._ask(script, "".join(f"{line}\n" for line in lines).encode(), timeout_s=_LOOK_S)
+        except ControllerError as error:
+            return ClusterObservation(
+                cluster=self.cluster.name, reachable=False, error_reason=error.reason, error=error.message
+            )
+        return read_observation(self.cluster.name, answer, self.scheduler)
+
+    def submit(self, batches: Sequence[tuple[SubmitBatch, int]], facts: ClusterFacts) -> Mapping[str, Submitted]:
+        """Submit batches, each with the number of its tries that are known to have failed.
+
+        Raises:
+            AmbiguousError: the answer never came: any of them may have been submitted.
+            StalledError, TransientError: nothing was begun.
+        """
+        payload = archive(
+            (
+                batch.batch,
+                submission_files(
+                    batch,
+                    self.scheduler,
+                    root=facts.root,
+                    instance=self._instance,
+                    scheduler_version=facts.scheduler_version,
+                ),
+            )
+            for batch, _ in batches
+        )
+        script = self._script(
+            "submit",
+            batches="\n".join(f"{batch.batch} {tries}" for batch, tries in batches),
+            job_id_pattern=self.scheduler.job_id_pattern,
+        )
+        answer = self._ask(script, payload, timeout_s=_ACT_S)
+        return {words[1]: self._submitted(words) for words in answer.words if len(words) > 1}
+
+    def cancel(self, actions: Sequence[tuple[CancelRun, int]]) -> Mapping[str, str]:
+        """Cancel runs, each with the number of runs in its batch; return who holds each run's claim now.
+
+        A run held by ``cancelled`` never starts, whatever becomes of its job.
+
+        Raises:
+            AmbiguousError, TransientError: some or all may not be cancelled.
+        """
+        lines = []
+        for action, count in actions:
+            record = action.record
+            target = self.scheduler.target(record.job_id, record.index, count) if record.job_id else "-"
+            lines.append(f"{record.id} {target}\n")
+        script = self._script("cancel", cancel_command=self.scheduler.cancel_command())
+        answer = self._ask(script, "".join(lines).encode(), timeout_s=_ACT_S)
+        part = answer.parts.get("cancel")
+        if part is not None and part.exit_code != 0:
+            raise TransientError("CancelFailed", f"cluster {self.cluster.name}: {part.fault or part.text.strip()}")
+        return {words[1]: words[2] if len(words) > 2 else "" for words in answer.words if words[0] == "claim"}
+
+    def stage(self, trees: Sequence[str], tar: BinaryIO) -> None:
+        """Put file sets in place from a tar of ``<tree>/...`` directories.
+
+        Raises:
+            TransientError: some did not get there.
+        """
+        answer = self._ask(self._script("stage", trees="\n".join(trees)), tar, timeout_s=_ACT_S)
+        staged = {words[1] for words in answer.words if words[0] == "staged"}
+        if missing := set(trees) - staged:
+            raise TransientError(
+                "UploadFailed", f"cluster {self.cluster.name}: {len(missing)} sets of files are not in place (disk full?)"
+            )
+
+    def publish(self, identity: str, tar: BinaryIO, size: int, *, progress: Progress | None = None) -> None:
+        """Upload a Docker archive of ``size`` bytes and convert it on the cluster.
+
+        Raises:
+            WaitingError: another controller converts it right now (``ConversionBusy``).
+            TransientError, StalledError: it failed; nothing half-made is left under the image's name.
+        """
+        script = self._script(
+            "convert",
+            identity=identity,
+            size=str(size),
+            build_command=sif.build_command(self.cluster.setup),
+            check_command=sif.check_command(self.cluster.setup),
+        )
+        try:
+            self._ask(script, tar, timeout_s=_CONVERT_S, progress=progress)
+        except StalledError as error:
+            if error.reason == "ConversionBusy":
+                raise WaitingError(error.reason, error.message, retry_after_s=30) from error
+            raise TransientError(error.reason, f"cluster {self.cluster.name}: {error.message}") from error
+
+    def read_output(self, run: str, name: str, *, offset: int, limit: int) -> bytes:
+        """Return up to ``limit`` bytes of a run's ``stdout`` or ``stderr`` from ``offset``; negative: from the end.
+
+        Raises:
+            StalledError: there is no such file (``NoOutput``).
+        """
+        script = self._script("read", run=run, name=name, offset=str(offset), limit=str(limit))
+        answer = self._ask(script, b"", timeout_s=_LOOK_S)
+        part = answer.parts["output"]
+        if part.exit_code != 0:
+            raise StalledError("NoOutput", part.fault or "there is no output yet")
+        return b64decode(part.text)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._transport.close()
+
+    def _container_facts(self) -> str:
+        if self.cluster.containers == "none":
+            return "true"
+        return f"{self.cluster.setup.rstrip()}\n{sif.FACTS}" if self.cluster.setup.strip() else sif.FACTS
+
+    def _script(self, name: str, **variables: str) -> Script:
+        return compose(
+            name, self.scheduler, workdir=self.cluster.workdir, instance=self._instance, variables=variables
+        )
+
+    def _ask(
+        self, script: Script, payload: bytes | BinaryIO, *, timeout_s: float, progress: Progress | None = None
+    ) -> Answer:
+        done = self._transport.run(script.text, payload=payload, timeout_s=timeout_s, progress=progress)
+        answer = read_answer(done.stdout, script.nonce)
+        return require_complete(answer, self.cluster.name, done.stderr)
+
+    def _submitted(self, words: tuple[str, ...]) -> Submitted:
+        rest = words[2] if len(words) > 2 else ""
+        match words[0]:
+            case "submitted":
+                return Submitted(end=SubmitEnd.SUBMITTED, job_id=rest)
+            case "adopted":
+                return Submitted(end=SubmitEnd.ADOPTED, job_id=rest)
+            case "refused":
+                code, _, text = rest.partition(" ")
+                return self._refused(int(code), text)
+            case "unwritten":
+                return Submitted(end=SubmitEnd.FAILED, error=TransientError("UploadFailed", rest))
+            case _:
+                return Submitted(end=SubmitEnd.BUSY)
+
+    def _refused(self, code: int, text: str) -> Submitted:
+        failure = self.scheduler.explain_failure(code, text)
+        error: ControllerError
+        match failure.kind:
+            case Refusal.REFUSED:
+                error = StalledError(failure.reason, failure.message)
+            case Refusal.WAIT:
+                error = WaitingError(failure.reason, failure.message)
+            case Refusal.AMBIGUOUS:
+                error = AmbiguousError(failure.reason, failure.message)
+        return Submitted(end=SubmitEnd.FAILED, error=error)

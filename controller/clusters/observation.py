@@ -1,0 +1,185 @@
+"""What one look at a cluster brought back, as values; anything odd becomes Unknown, with the reason kept."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from controller.clusters.scripts import Answer, Part
+from controller.model.observed import (
+    BatchRecord,
+    ClusterFacts,
+    ClusterObservation,
+    EventKind,
+    RunEvent,
+    RunLock,
+)
+from controller.schedulers.dialect import GarbledOutput, Scheduler
+
+T = TypeVar("T")
+
+
+def read_observation(cluster: str, answer: Answer, scheduler: Scheduler) -> ClusterObservation:
+    """Turn a complete answer of ``observe.sh`` into values."""
+    faults: dict[str, str] = {}
+
+    def take(name: str, read: Callable[[str], T]) -> T | None:
+        part = answer.parts.get(name)
+        if part is None:
+            return None
+        if part.exit_code != 0:
+            faults[name] = part.fault or f"exit code {part.exit_code}"
+            return None
+        try:
+            return read(part.text)
+        except (GarbledOutput, ValueError, KeyError) as error:
+            faults[name] = f"unreadable answer: {error}"
+            return None
+
+    place = take("place", _pairs) or {}
+    everything = take("everything", _read_everything)
+    spool = take("spool", _read_spool)
+    runs = take("runs", _read_runs)
+    batches = take("batches", _read_batches)
+    scan_events, scan_batches, locks = everything if everything is not None else ((), {}, None)
+    events = None if spool is None or runs is None else (*scan_events, *runs, *spool)
+    return ClusterObservation(
+        cluster=cluster,
+        reachable=True,
+        now=float(place["now"]) if "now" in place else None,
+        facts=_facts(place, answer.parts.get("facts"), faults),
+        images=take("images", _read_images),
+        files=take("files", lambda text: frozenset(text.split())),
+        queue=take("queue", scheduler.parse_queue),
+        accounting=take("accounting", scheduler.parse_accounting),
+        events=events,
+        batches=None if batches is None else {**scan_batches, **batches},
+        scanned=locks,
+        faults=faults,
+    )
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+
+
+def _facts(place: Mapping[str, str], part: Part | None, faults: dict[str, str]) -> ClusterFacts | None:
+    if "root" not in place:
+        return None
+    known: dict[str, str] = {}
+    if part is not None:
+        known = _pairs(part.text)
+        if part.exit_code != 0:
+            faults["facts"] = part.fault or f"exit code {part.exit_code}"
+    size = known.get("max_array_size", "")
+    return ClusterFacts(
+        root=place["root"],
+        user=place.get("user", ""),
+        host=place.get("host", ""),
+        initialised=place.get("marker") == "1",
+        scheduler_version=known.get("version", ""),
+        container_version=known.get("container_version", ""),
+        max_array_size=int(size) if size.isdigit() else 1001,
+        accounting=known.get("accounting") != "0",
+    )
+
+
+def _read_images(text: str) -> dict[str, int]:
+    rows = (line.split() for line in text.splitlines() if line.strip())
+    return {name.removesuffix(".sif"): int(size) for name, size in rows}
+
+
+def _read_spool(text: str) -> tuple[RunEvent, ...]:
+    events = []
+    for line in text.splitlines():
+        name, _, body = line.partition(" ")
+        if body and (event := _event(body, spool_file=name)) is not None:
+            events.append(event)
+    return tuple(events)
+
+
+def _read_runs(text: str) -> tuple[RunEvent, ...]:
+    """Read ``exit RUN {...}`` and ``started RUN {...}`` lines; ``claim`` and ``none`` lines are for scans."""
+    events = []
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        run, _, body = rest.partition(" ")
+        if word in ("exit", "started", "stopped") and (event := _event(body, spool_file="")) is not None:
+            events.append(event)
+        elif word == "claim" and run:
+            events.append(RunEvent(run=run, kind=EventKind.CLAIMED, owner=body.strip(), at=0.0))
+    return tuple(events)
+
+
+def _event(body: str, *, spool_file: str) -> RunEvent | None:
+    """Read one event; None for a line that no run of ours wrote."""
+    try:
+        value: dict[str, Any] = json.loads(body)
+        return RunEvent(
+            run=str(value["run"]),
+            kind=EventKind(value["kind"]),
+            owner=str(value["owner"]),
+            at=float(value["at"]),
+            exit_code=int(value["exit_code"]) if "exit_code" in value else None,
+            host=str(value.get("host", "")),
+            phase=str(value.get("phase", "")),
+            stderr_tail=_tail(value.get("stderr", "")),
+            spool_file=spool_file,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _tail(encoded: str) -> str:
+    return b64decode(encoded).decode("utf-8", "replace")
+
+
+def _read_batches(text: str) -> dict[str, BatchRecord]:
+    """Read ``batch ID TRIES JOB {manifest}`` and ``none ID`` lines."""
+    records = {}
+    for line in text.splitlines():
+        fields = line.split(" ", 4)
+        if fields[0] == "none":
+            records[fields[1]] = BatchRecord(batch=fields[1], present=False)
+        elif fields[0] == "batch":
+            _, batch, tries, job_id, manifest = fields
+            body = json.loads(manifest)
+            records[batch] = BatchRecord(
+                batch=batch,
+                present=True,
+                tries=int(tries),
+                job_id=None if job_id == "-" else job_id,
+                runs=tuple(body.get("runs", ())),
+                job=str(body.get("job", "")),
+                commit=str(body.get("commit", "")),
+                digests=tuple(body.get("digests", ())),
+                keys=tuple(body.get("keys", ())),
+            )
+    return records
+
+
+def _read_everything(text: str) -> tuple[tuple[RunEvent, ...], dict[str, BatchRecord], tuple[RunLock, ...]]:
+    locks, batch_lines, run_lines = [], [], []
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "lock":
+            value = json.loads(rest.partition(" ")[2])
+            locks.append(
+                RunLock(
+                    run=value["run"],
+                    job=value["job"],
+                    key=value["key"],
+                    digest=value["digest"],
+                    attempt=int(value["attempt"]),
+                    batch=value["batch"],
+                    index=int(value["index"]),
+                    commit=value["commit"],
+                )
+            )
+        elif word == "batch":
+            batch_lines.append(line)
+        else:
+            run_lines.append(line)
+    return _read_runs("\n".join(run_lines)), _read_batches("\n".join(batch_lines)), tuple(locks)

@@ -1,0 +1,16 @@
+# Cancel runs. Standard input: lines "RUN TARGET", TARGET the scheduler's name of the job or "-" when none is known.
+# Variable: cancel_command (shell text, takes targets as arguments).
+targets=()
+while IFS=' ' read -r run target; do
+  [ -n "$run" ] || continue
+  place=$base/runs/$run/.controller
+  # Taking the claim of a run that has not started makes sure that it never does, whatever becomes of its job.
+  if mkdir -p "$place" && printf 'cancelled\n' >"$place/.claim.$nonce" && [ "$(cat "$place/.claim.$nonce")" = cancelled ]; then
+    ln "$place/.claim.$nonce" "$place/claim" 2>/dev/null
+  fi
+  rm -f "$place/.claim.$nonce"
+  say "claim $run $(cat "$place/claim" 2>/dev/null)"
+  if [ "$target" != - ]; then targets+=("$target"); fi
+done
+if [ "${#targets[@]}" -gt 0 ]; then part cancel eval "$cancel_command \"\${targets[@]}\""; fi
+say complete

@@ -1,0 +1,121 @@
+# The job on the cluster: claims its run, runs the command, says how it ended. The variables base, root, batch, setup,
+# files_tree and the function scheduler_identity (sets job_id and index) and launch (runs "$@" in the container, or as
+# it is) stand before this part.
+#
+# The exit code is a promise to the controller: 0 only when exit.json says 0; 75 when another job holds the claim and
+# nothing was run; 74 when the claim or the end could not be written down.
+set -u
+scheduler_identity
+owner=${job_id}_$index
+now() { date +%s.%N; }
+
+# put FILE: standard input becomes FILE, whole or not at all; tried again for a while, since disks get emptied.
+put() {
+  local text aside attempt
+  text=$(cat)
+  aside="$(dirname "$1")/.aside.$owner.$(basename "$1")"
+  for attempt in 1 2 3 4 5; do
+    if printf '%s\n' "$text" 2>/dev/null >"$aside" && [ "$(cat "$aside" 2>/dev/null)" = "$text" ] && mv -f "$aside" "$1"; then
+      return 0
+    fi
+    sleep "$attempt"
+  done
+  rm -f "$aside"
+  return 1
+}
+
+tasks=$base/submissions/$batch/tasks
+for attempt in 1 2 4 8 15 30; do
+  # A compute node may see a new file on the shared file system only after a while.
+  line=$(sed -n "$((index + 1))p" "$tasks" 2>/dev/null)
+  [ -n "$line" ] && break
+  sleep "$attempt"
+done
+IFS=$'\t' read -r run_id lock script <<<"$line"
+if [ -z "${script:-}" ]; then
+  echo "controller: $tasks has no line for index $index" >&2
+  exit 74
+fi
+run=$base/runs/$run_id
+place=$run/.controller
+event_name=${run_id//\//~}
+
+# event KIND JSON-REST: into the run's own directory, and into the spool for the controller to find.
+event() {
+  local kind=$1 text
+  text="{\"run\":\"$run_id\",\"kind\":\"$1\",\"owner\":\"$owner\",\"at\":$(now),\"host\":\"$(uname -n)\"$2}"
+  case $kind in
+    exited) printf '%s' "$text" | put "$place/exit.json" || return 1 ;;
+    *) printf '%s' "$text" | put "$place/$kind.json" ;;
+  esac
+  printf '%s' "$text" | put "$base/spool/$event_name.$kind.json"
+  return 0
+}
+
+mkdir -p "$place" "$base/spool" || exit 74
+claim=$place/.claim.$owner.$$
+printf '%s\n' "$owner" >"$claim" && [ "$(cat "$claim")" = "$owner" ] || { rm -f "$claim"; exit 74; }
+ln "$claim" "$place/claim" 2>/dev/null
+rm -f "$claim"
+holder=$(cat "$place/claim" 2>/dev/null) || exit 74
+if [ "$holder" != "$owner" ]; then
+  echo "controller: run $run_id is held by ${holder:-nobody}, not by $owner: nothing was run" >&2
+  exit 75
+fi
+if [ -e "$place/exit.json" ]; then
+  # Started again by the scheduler after the run had ended.
+  code=$(sed -n 's/.*"exit_code":\([0-9]*\).*/\1/p' "$place/exit.json")
+  exit "${code:-74}"
+fi
+
+# finish CODE: say that the run has ended, for ever.
+finish() {
+  local tail
+  trap - EXIT
+  tail=$(tail -c 2000 "$run/stderr" 2>/dev/null | base64 -w 0)
+  event exited ",\"exit_code\":$1,\"phase\":\"$phase\",\"stderr\":\"$tail\"" || exit 74
+  exit "$1"
+}
+
+stopping=0
+child=
+# A set-up line that says "exit", or a signal that nobody expects, still ends in a word about it.
+trap 'finish $?' EXIT
+stop() {
+  stopping=1
+  if [ -n "$child" ]; then kill -TERM "$child" 2>/dev/null; fi
+}
+trap stop TERM INT
+
+phase=files
+event started ''
+printf '%s' "$lock" | base64 -d | put "$place/run.lock.json"
+if [ -n "$files_tree" ] && ! cp -R -P -p "$root/files/$files_tree/." "$run/" 2>>"$run/stderr"; then
+  echo "controller: the job's files could not be copied from $root/files/$files_tree" >>"$run/stderr"
+  finish 74
+fi
+printf '%s' "$script" | base64 -d | put "$place/command.sh" || finish 74
+cd "$run" || finish 74
+phase=setup
+if [ -n "$setup" ]; then
+  set +u
+  eval "$setup" >>"$run/stdout" 2>>"$run/stderr" </dev/null || finish $?
+  set -u
+fi
+phase=command
+if [ "$stopping" = 0 ]; then
+  launch /bin/sh -e "$place/command.sh" >>"$run/stdout" 2>>"$run/stderr" </dev/null &
+  child=$!
+  # A signal ends wait early: wait again until the command itself is gone.
+  while :; do
+    wait "$child"
+    code=$?
+    kill -0 "$child" 2>/dev/null || break
+  done
+fi
+if [ "$stopping" = 1 ]; then
+  trap - EXIT
+  event stopped ",\"stderr\":\"$(tail -c 2000 "$run/stderr" 2>/dev/null | base64 -w 0)\""
+  exit 143
+fi
+finish "$code"

@@ -1,0 +1,114 @@
+# One look at the cluster. Standard input: lines "ack FILE", "run RUN", "batch BATCH". Variables: queue_command,
+# accounting_command, facts_command (shell text, may be empty), full_scan (0 or 1).
+acks=() runs=() batches=()
+while IFS=' ' read -r word value; do
+  case $word in
+    ack) acks+=("$value") ;;
+    run) runs+=("$value") ;;
+    batch) batches+=("$value") ;;
+  esac
+done
+
+show_place() {
+  local marker=0
+  if [ -e "$root/.controller" ]; then marker=1; fi
+  printf 'root %s\nuser %s\nhost %s\nnow %s\nmarker %s\n' "$root" "$(id -un)" "$(uname -n)" "$(date +%s.%N)" "$marker"
+}
+
+show_images() {
+  if [ -d "$root/images" ]; then find "$root/images" -maxdepth 1 -type f -name '[0-9a-f]*.sif' -printf '%f %s\n'; fi
+}
+
+show_files() {
+  if [ -d "$root/files" ]; then find "$root/files" -maxdepth 1 -type d -name '[0-9a-f]*' -printf '%f\n'; fi
+}
+
+show_spool() {
+  local file line
+  if [ "${#acks[@]}" -gt 0 ]; then (cd "$base/spool" 2>/dev/null && printf '%s\0' "${acks[@]}" | xargs -0 rm -f --); fi
+  [ -d "$base/spool" ] || return 0
+  cd "$base/spool" || return 1
+  for file in *.json; do
+    [ -e "$file" ] || continue
+    line=
+    IFS= read -r line <"$file" || [ -n "$line" ] || return 1
+    printf '%s %s\n' "$file" "$line"
+  done
+}
+
+# show_run RUN: what the run's own directory says: who holds it, and its last event of each kind.
+show_run() {
+  local place=$base/runs/$1/.controller name line
+  [ -d "$place" ] || { printf 'none %s\n' "$1"; return 0; }
+  for name in claim started.json stopped.json exit.json; do
+    [ -e "$place/$name" ] || continue
+    line=
+    IFS= read -r line <"$place/$name" || [ -n "$line" ] || return 1
+    printf '%s %s %s\n' "${name%.json}" "$1" "$line"
+  done
+}
+
+show_runs() {
+  local run
+  for run in "${runs[@]}"; do show_run "$run" || return 1; done
+}
+
+# show_batch BATCH: whether its directory is there, how many tries were begun, the job it became, the runs in it.
+show_batch() {
+  local place=$base/submissions/$1 tries=() job_id='' manifest='{}'
+  if [ ! -d "$place" ]; then printf 'none %s\n' "$1"; return 0; fi
+  tries=("$place"/try-*)
+  [ -e "${tries[0]}" ] || tries=()
+  if [ -s "$place/job_id" ]; then IFS= read -r job_id <"$place/job_id"; fi
+  if [ -s "$place/manifest.json" ]; then IFS= read -r manifest <"$place/manifest.json"; fi
+  printf 'batch %s %s %s %s\n' "$1" "${#tries[@]}" "${job_id:--}" "$manifest"
+}
+
+show_batches() {
+  local batch found
+  for batch in "${batches[@]}"; do
+    # Twelve digits come from a job's name in the queue: the whole id is the directory's name.
+    if [ "${#batch}" -eq 12 ]; then
+      for found in "$base/submissions/$batch"*; do
+        if [ -d "$found" ]; then show_batch "${found##*/}"; fi
+      done
+    else
+      show_batch "$batch"
+    fi || return 1
+  done
+}
+
+# Everything, for a controller that has lost its journal.
+show_everything() {
+  local place
+  if [ -d "$base/submissions" ]; then
+    for place in "$base"/submissions/*/; do
+      place=${place%/}
+      [ -d "$place" ] || continue
+      show_batch "${place##*/}" || return 1
+    done
+  fi
+  [ -d "$base/runs" ] || return 0
+  cd "$base/runs" || return 1
+  find . -mindepth 4 -maxdepth 4 -path '*/.controller' -printf '%P\n' | while IFS= read -r place; do
+    place=${place%/.controller}
+    if [ -s "$place/.controller/run.lock.json" ]; then
+      IFS= read -r line <"$place/.controller/run.lock.json" || return 1
+      printf 'lock %s %s\n' "$place" "$line"
+    fi
+    show_run "$place" || return 1
+  done
+}
+
+part place show_place
+# The queue before accounting, and both before the runs' own words: a run that ends in between is then seen to end.
+part queue eval "$queue_command"
+if [ -n "$accounting_command" ]; then part accounting eval "$accounting_command"; fi
+part spool show_spool
+part runs show_runs
+part batches show_batches
+part images show_images
+part files show_files
+if [ -n "$facts_command" ]; then part facts eval "$facts_command"; fi
+if [ "$full_scan" = 1 ]; then part everything show_everything; fi
+say complete

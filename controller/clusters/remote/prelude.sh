@@ -1,0 +1,42 @@
+# First part of every script that runs on a cluster. The variables nonce, root_expression and instance are set before.
+# Only bash, coreutils, findutils and tar are expected there.
+set -u
+export LC_ALL=C
+unset ${!SLURM_*} ${!SBATCH_*} ${!SQUEUE_*} ${!SACCT_*} ${!SCANCEL_*} 2>/dev/null
+
+# Lines for the controller start with a nonce, so that no banner, log-in profile or file content can be taken for one.
+say() { printf '\n@@%s %s\n' "$nonce" "$*"; }
+
+# one_line TEXT: at most 2,000 characters on one line.
+one_line() {
+  local text=${1//[$'\n\r\t']/ }
+  printf '%s' "${text:0:2000}"
+}
+
+# part NAME COMMAND...: its output between two marks, the second with its exit code and what it said on stderr.
+part() {
+  local name=$1 fault code
+  shift
+  say "begin $name"
+  { fault=$({ "$@" >&3 3>&-; } 2>&1 </dev/null); code=$?; } 3>&1
+  say "end $name $code $(one_line "$fault")"
+}
+
+die() {
+  say "fatal $1 $(one_line "$2")"
+  exit 1
+}
+
+# put FILE: standard input becomes FILE, whole or not at all.
+put() {
+  local aside
+  aside="$(dirname "$1")/.aside.$nonce.$(basename "$1")"
+  if cat >"$aside" && mv -f "$aside" "$1"; then return 0; fi
+  rm -f "$aside"
+  return 1
+}
+
+if ! root=$(eval "printf '%s' $root_expression" 2>&1); then
+  die WorkdirUnset "the work directory cannot be resolved on the cluster: $root"
+fi
+base=$root/$instance

@@ -1,0 +1,47 @@
+# Submit batches. Standard input: a tar of BATCH/{job.sh,tasks,manifest.json,submit}. Variables: batches (lines
+# "BATCH TRIES" where TRIES is how many tries the controller knows to have failed), job_id_pattern.
+mkdir -p "$base/submissions" "$base/runs" "$base/spool" || die WorkdirUnwritable "cannot write below $base"
+incoming=$base/.incoming.$nonce
+mkdir "$incoming" || die WorkdirUnwritable "cannot write below $base"
+trap 'rm -rf "$incoming"' EXIT
+tar -x -C "$incoming" -f - || die UploadFailed "the batches did not arrive whole on the cluster (disk full?)"
+if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
+
+submit_batch() {
+  local batch=$1 try=$(($2 + 1)) place=$base/submissions/$1 file output code job_id fault
+  if [ -s "$place/job_id" ]; then
+    say "adopted $batch $(cat "$place/job_id")"
+    return
+  fi
+  mkdir -p "$place" || { say "unwritten $batch cannot make $place"; return; }
+  # Of all that ever try to submit this batch, one alone makes this directory; the others wait and see.
+  if ! mkdir "$place/try-$try" 2>/dev/null; then
+    say "busy $batch"
+    return
+  fi
+  for file in manifest.json tasks job.sh submit; do
+    if ! put "$place/$file" <"$incoming/$batch/$file"; then
+      rmdir "$place/try-$try"
+      say "unwritten $batch cannot write $place/$file (disk full?)"
+      return
+    fi
+  done
+  fault=$place/.fault.$nonce
+  output=$(cd "$place" && . ./submit 2>"$fault" </dev/null)
+  code=$?
+  job_id=$(printf '%s\n' "$output" | grep -E "$job_id_pattern" | tail -n 1)
+  job_id=${job_id%%;*}
+  if [ "$code" -eq 0 ] && [ -n "$job_id" ]; then
+    # A full disk must not hide the job: the answer is said even when it cannot be written down.
+    printf '%s\n' "$job_id" | put "$place/job_id"
+    say "submitted $batch $job_id"
+  else
+    say "refused $batch $code $(one_line "$(cat "$fault" 2>/dev/null) $output")"
+  fi
+  rm -f "$fault"
+}
+
+while IFS=' ' read -r batch tries; do
+  if [ -n "$batch" ]; then submit_batch "$batch" "$tries"; fi
+done <<<"$batches"
+say complete

@@ -1,0 +1,132 @@
+"""Scripts for the far side: the shell files of ``remote/`` with variables set before them, and reading their answers.
+
+Values reach a script as quoted assignments or as payload, never as part of its text.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+
+from controller.model.digests import short
+from controller.model.errors import AmbiguousError, StalledError
+from controller.schedulers.dialect import Scheduler
+
+
+@cache
+def remote_file(name: str) -> str:
+    """Return the text of a file of ``remote/``."""
+    return (files("controller.clusters") / "remote" / name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script ready to be sent, and the nonce that marks its answers."""
+
+    text: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of an answer: a command's output, its exit code, what it said on standard error."""
+
+    text: str
+    exit_code: int
+    fault: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Everything a script said.
+
+    ``words`` are its one-line messages split once at blanks: ``["submitted", "<batch>", "17"]``.
+    """
+
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    words: tuple[tuple[str, ...], ...] = ()
+    complete: bool = False
+
+
+def compose(name: str, scheduler: Scheduler, *, workdir: str, instance: str, variables: Mapping[str, str]) -> Script:
+    """Return the script ``remote/<name>.sh`` with the prelude and the scheduler's own program before it."""
+    nonce = secrets.token_hex(8)
+    head = {"nonce": nonce, "instance": instance, "root_expression": root_expression(workdir)}
+    lines = [f"{key}={shlex.quote(value)}" for key, value in head.items()]
+    lines.append(remote_file("prelude.sh"))
+    lines.append(_install(scheduler))
+    lines += [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
+    lines.append(remote_file(f"{name}.sh"))
+    return Script("\n".join(lines), nonce)
+
+
+def root_expression(workdir: str) -> str:
+    """Return shell text for the work directory: ``auto``, or a path whose ``~`` and ``$NAME`` the cluster knows."""
+    if workdir == "auto":
+        return '"${SCRATCH:-${WORK:-$HOME}}/controller"'
+    text = re.sub(r"^~(?=/|$)", "$HOME", workdir)
+    return '"' + re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda m: f"${{{m[1] or m[2]}:?is not set there}}", text) + '"'
+
+
+def _install(scheduler: Scheduler) -> str:
+    """Shell text that sets ``scheduler_program`` and puts the program in place once."""
+    if scheduler.program is None:
+        return ""
+    name, text = scheduler.program
+    digest = short(sha256(text.encode()).hexdigest())
+    return (
+        f'scheduler_program="$root/bin/{name}-{digest}.sh"\n'
+        'if [ ! -s "$scheduler_program" ]; then\n'
+        '  mkdir -p "$root/bin" || die WorkdirUnwritable "cannot write below $root"\n'
+        f"  put \"$scheduler_program\" <<'END_{digest}'\n{text}\nEND_{digest}\n"
+        "fi"
+    )
+
+
+def read_answer(stdout: bytes, nonce: str) -> Answer:
+    """Read what a script said, past whatever else stands in its output.
+
+    Raises:
+        StalledError: the script gave up for a reason of its own (``fatal``).
+    """
+    parts: dict[str, Part] = {}
+    words: list[tuple[str, ...]] = []
+    mark = f"@@{nonce} "
+    name, lines, complete = "", list[str](), False
+    for line in stdout.decode("utf-8", "replace").split("\n"):
+        if not line.startswith(mark):
+            if name:
+                lines.append(line)
+            continue
+        said = line[len(mark) :]
+        match said.split(" ", 3):
+            case ["begin", part]:
+                name, lines = part, []
+            case ["end", part, code, *fault] if part == name:
+                parts[part] = Part(text="\n".join(lines), exit_code=int(code), fault=" ".join(fault))
+                name = ""
+            case ["fatal", reason, *rest]:
+                raise StalledError(reason, " ".join(rest))
+            case ["complete"]:
+                complete = True
+            case _:
+                words.append(tuple(said.split(" ", 2)))
+    return Answer(parts=parts, words=tuple(words), complete=complete)
+
+
+def require_complete(answer: Answer, cluster: str, stderr: bytes) -> Answer:
+    """Return the answer if the script reached its end.
+
+    Raises:
+        AmbiguousError: it did not, so nobody knows how far it came.
+    """
+    if answer.complete:
+        return answer
+    said = stderr.decode("utf-8", "replace").strip()[-500:]
+    raise AmbiguousError("AnswerCutOff", f"cluster {cluster}: the answer broke off{': ' + said if said else ''}")

@@ -1,0 +1,116 @@
+"""What a submission puts on the cluster: the job script, the table of its runs, and who they are.
+
+``tasks`` has a line for each array index: run id, lock (base64 of JSON) and command (base64 of shell), with tabs
+between. Base64, so that a compute node needs no JSON reader and no value can be taken for shell.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import tarfile
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+
+from controller.clusters.scripts import remote_file
+from controller.containers.sif import launch_function
+from controller.model.plans import PlannedRun, SubmitBatch
+from controller.model.runs import tag_of
+from controller.schedulers.dialect import Scheduler, SubmitRequest
+
+
+def submission_files(
+    batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance: str, scheduler_version: str
+) -> dict[str, bytes]:
+    """Return the files of ``submissions/<batch>/`` by name."""
+    request = SubmitRequest(
+        tag=tag_of(instance, batch.batch),
+        count=len(batch.runs),
+        resources=batch.job.resources,
+        priority=batch.job.priority,
+        scheduler_version=scheduler_version,
+    )
+    manifest = {
+        "batch": batch.batch,
+        "job": batch.job.name,
+        "commit": batch.runs[0].run.commit,
+        "runs": [planned.run.id for planned in batch.runs],
+        "digests": [planned.run.digest for planned in batch.runs],
+        "keys": [planned.run.key for planned in batch.runs],
+    }
+    tasks = "".join(_task_line(batch, index, planned, root, instance) for index, planned in enumerate(batch.runs))
+    return {
+        "manifest.json": (json.dumps(manifest, sort_keys=True) + "\n").encode(),
+        "tasks": tasks.encode(),
+        "job.sh": job_script(batch, scheduler, root=root, instance=instance).encode(),
+        "submit": (scheduler.submit_line(request) + "\n").encode(),
+    }
+
+
+def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance: str) -> str:
+    """Return the script that the scheduler starts. A login shell: sites set up modules and PATH there."""
+    gpus = batch.job.resources.gpus
+    variables = {
+        "root": root,
+        "base": f"{root}/{instance}",
+        "batch": batch.batch,
+        "setup": batch.cluster.setup.rstrip(),
+        "files_tree": batch.job.files.tree if batch.job.files else "",
+    }
+    return "\n".join(
+        [
+            "#!/bin/bash -l",
+            # A job starts with next to no environment, so that nothing of the submitter's leaks in.
+            'export HOME="${HOME:-$(cd ~ && pwd)}" USER="${USER:-$(id -un)}"',
+            *(f"{name}={shlex.quote(value)}" for name, value in variables.items()),
+            f"scheduler_identity() {{\n{scheduler.identity}\n}}",
+            launch_function(batch.image.identity if batch.image else None, gpus=bool(gpus and gpus.count)),
+            remote_file("job.sh"),
+        ]
+    )
+
+
+def archive(directories: Iterable[tuple[str, Mapping[str, bytes]]]) -> bytes:
+    """Return a tar of ``(directory, {name: bytes})`` pairs."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for directory, contents in directories:
+            for name, data in contents.items():
+                entry = tarfile.TarInfo(f"{directory}/{name}")
+                entry.size = len(data)
+                entry.mode = 0o644
+                tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _task_line(batch: SubmitBatch, index: int, planned: PlannedRun, root: str, instance: str) -> str:
+    run = planned.run
+    lock = {
+        "run": run.id,
+        "job": run.job,
+        "key": run.key,
+        "digest": run.digest,
+        "attempt": run.attempt,
+        "batch": batch.batch,
+        "index": index,
+        "commit": run.commit,
+        "image": batch.image.identity if batch.image else None,
+        "files": batch.job.files.tree if batch.job.files else None,
+        "command": planned.task.command,
+        "env": dict(planned.task.env),
+    }
+    own = {
+        "CONTROLLER_JOB": run.job,
+        "CONTROLLER_TASK": planned.task.id,
+        "CONTROLLER_ATTEMPT": str(run.attempt),
+        "CONTROLLER_COMMIT": run.commit,
+        "CONTROLLER_RUN_DIR": f"{root}/{instance}/runs/{run.id}",
+    }
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in {**own, **planned.task.env}.items()]
+    script = "\n".join([*exports, planned.task.command, ""])
+    return f"{run.id}\t{_base64(json.dumps(lock, sort_keys=True))}\t{_base64(script)}\n"
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode("ascii")

@@ -1,0 +1,147 @@
+"""The Docker Engine: which of our images it has, builds with a log, archives.
+
+Ownership is the label ``controller.identity``: images without it are never looked at. The builder is the classic one
+of the Engine API, the only one that its SDK speaks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException
+
+from controller.model.digests import short
+from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.model.observed import EngineObservation
+from controller.model.resources import Image
+
+IDENTITY_LABEL = "controller.identity"
+_ANSWER_S = 20
+_BUILD_SILENCE_S = 3600
+_TAIL = 15
+
+
+class Engine:
+    """A Docker Engine as ``DOCKER_HOST`` and its companions name it; connected to on first use."""
+
+    def observe(self) -> EngineObservation:
+        """Return the identities that are there; Unknown, with the reason, when the engine does not answer."""
+        try:
+            with _client(_ANSWER_S) as client:
+                images = client.images(filters={"label": IDENTITY_LABEL})
+        except ControllerError as error:
+            return EngineObservation(images=None, error_reason=error.reason, error=error.message)
+        return EngineObservation(images=frozenset(str(image["Labels"][IDENTITY_LABEL]) for image in images))
+
+    def build(self, image: Image, context: IO[bytes], *, instance: str, log: IO[str], say: Callable[[str], None]) -> None:
+        """Build an image from a tar of its context.
+
+        Every line goes to ``log``; ``say`` gets the steps' headlines.
+
+        Raises:
+            TransientError: the build failed (``BuildFailed``, with the step and the last lines) or the engine went
+                away (``EngineUnavailable``).
+            StalledError: the Dockerfile cannot be parsed (``DockerfileInvalid``).
+        """
+        with _client(_BUILD_SILENCE_S) as client:
+            stream = client.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=image.dockerfile,
+                buildargs=dict(image.args),
+                target=image.target or "",
+                tag=f"controller/{image.name}:{short(image.identity)}",
+                labels={
+                    IDENTITY_LABEL: image.identity,
+                    "controller.name": image.name,
+                    "controller.instance": instance,
+                    "controller.commit": image.source.commit,
+                },
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            _follow(image, stream, log, say)
+
+    def archive(self, image: Image, target: IO[bytes]) -> int:
+        """Write the image as a Docker archive to ``target``; return its size in bytes.
+
+        Raises:
+            TransientError: the engine went away or no longer has the image.
+        """
+        size = 0
+        with _client(_BUILD_SILENCE_S) as client:
+            for chunk in client.get_image(f"controller/{image.name}:{short(image.identity)}", chunk_size=1 << 20):
+                target.write(chunk)
+                size += len(chunk)
+        return size
+
+    def tag(self, image: Image) -> None:
+        """Give an image that the engine has by identity the name that ``archive`` asks for."""
+        with _client(_ANSWER_S) as client:
+            found = client.images(filters={"label": f"{IDENTITY_LABEL}={image.identity}"})
+            if not found:
+                raise TransientError("ImageGone", f"image {image.name} is no longer on the Docker Engine")
+            client.tag(found[0]["Id"], f"controller/{image.name}", short(image.identity))
+
+
+@contextmanager
+def _client(timeout_s: int) -> Iterator[docker.APIClient]:
+    """Yield a connected client; whatever the SDK raises inside becomes one of our errors."""
+    try:
+        client = docker.from_env(timeout=timeout_s).api
+        try:
+            yield client
+        finally:
+            client.close()
+    except APIError as error:
+        detail = str(error.explanation or error).strip()
+        if "dockerfile parse error" in detail.lower():
+            raise StalledError("DockerfileInvalid", detail) from error
+        raise TransientError("EngineRefused", f"the Docker Engine refused: {detail}") from error
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise TransientError(
+            "EngineUnavailable",
+            f"no Docker Engine answers ({_cause(error)}). Start it, or set DOCKER_HOST to one that runs",
+        ) from error
+
+
+def _cause(error: BaseException) -> str:
+    text = str(error)
+    if "FileNotFoundError" in text or "No such file" in text:
+        return "there is no socket"
+    if "Permission denied" in text or "PermissionError" in text:
+        return "permission denied: is this user in the group docker?"
+    if "refused" in text:
+        return "connection refused"
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def _follow(image: Image, stream: Iterator[dict[str, Any]], log: IO[str], say: Callable[[str], None]) -> None:
+    """Read a build's stream to its end. A failed step is only an ``error`` chunk in it."""
+    step = ""
+    tail: deque[str] = deque(maxlen=_TAIL)
+    for chunk in stream:
+        if "error" in chunk:
+            log.write(f"{chunk['error']}\n")
+            lines = "\n".join(tail)
+            raise TransientError("BuildFailed", f"image {image.name}: {step or 'the build'} failed: {chunk['error']}\n{lines}")
+        text = chunk.get("stream") or ""
+        if not text and "status" in chunk and "progress" not in chunk:
+            text = f"{chunk['status']}\n"
+        if not text and "aux" in chunk:
+            text = f"{json.dumps(chunk['aux'])}\n"
+        log.write(text)
+        log.flush()
+        for line in text.splitlines():
+            if line.strip():
+                tail.append(line)
+            if line.startswith("Step "):
+                step = line.strip()
+                say(step)

@@ -1,0 +1,108 @@
+"""What a scheduler has to offer: shell text that asks and acts, and parsers for what comes back.
+
+Commands are shell text for the far side, made of fixed words and quoted values. They may use ``$root``, the work
+directory on the cluster. Parsers never guess: text that is not as expected raises ``GarbledOutput``, which makes that
+part of the observation Unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from controller.model.observed import JobRecord
+from controller.model.resources import Resources
+
+
+class GarbledOutput(Exception):
+    """The scheduler's answer is not in the form that it was asked for."""
+
+
+class Refusal(StrEnum):
+    """What a submit command's failure means for the job."""
+
+    REFUSED = "refused"
+    """It was not submitted, and the same request will not be."""
+    WAIT = "wait"
+    """It was not submitted; a limit has to free up first."""
+    AMBIGUOUS = "ambiguous"
+    """It may have been submitted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitFailure:
+    """A failed submit command, understood."""
+
+    kind: Refusal
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitRequest:
+    """One batch: ``count`` runs that ask for the same resources, started as indices 0 to count-1."""
+
+    tag: str
+    count: int
+    resources: Resources
+    priority: int = 0
+    scheduler_version: str = ""
+
+
+class Scheduler(Protocol):
+    """The dialect of one scheduler."""
+
+    @property
+    def name(self) -> str:
+        """Name used in specs."""
+
+    @property
+    def job_id_pattern(self) -> str:
+        """POSIX extended expression of the line of a submit command's output that holds the job's id."""
+
+    @property
+    def identity(self) -> str:
+        """Shell lines that set ``job_id`` and ``index`` inside a job; the same again after a requeue."""
+
+    @property
+    def program(self) -> tuple[str, str] | None:
+        """Name and text of a program of ours that has to be on the cluster; None when the scheduler is there."""
+
+    def submit_line(self, request: SubmitRequest) -> str:
+        """Return the command that submits ``./job.sh`` in the current directory and prints the job's id."""
+
+    def queue_command(self) -> str:
+        """Return the command that lists this user's jobs."""
+
+    def accounting_command(self, since_s: int) -> str:
+        """Return the command that lists jobs of the last ``since_s`` seconds; "" when there is no such thing."""
+
+    def cancel_command(self) -> str:
+        """Return the command that cancels the targets appended to it."""
+
+    def facts_command(self) -> str:
+        """Return the command that prints ``key value`` lines: version, max_array_size, accounting."""
+
+    def target(self, job_id: str, index: int, count: int) -> str:
+        """Return the name under which one run of a batch of ``count`` can be cancelled."""
+
+    def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
+        """Return the jobs of the queue.
+
+        Raises:
+            GarbledOutput: any line is not as expected.
+        """
+
+    def parse_accounting(self, text: str) -> tuple[JobRecord, ...]:
+        """Return the jobs of the accounting, the newest record of each.
+
+        Raises:
+            GarbledOutput: any line is not as expected.
+        """
+
+    def explain_failure(self, exit_code: int, text: str) -> SubmitFailure:
+        """Say what a failed submit command means, from its exit code and everything it printed."""
+
+    def explain_wait(self, reason: str) -> str:
+        """Return a sentence for a person about the scheduler's own word for why a job waits; "" if none is known."""

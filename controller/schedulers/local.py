@@ -1,0 +1,107 @@
+"""The local scheduler: this machine's own processes, through ``local.sh``, which goes on when the controller stops."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from controller.model.observed import JobRecord, JobState
+from controller.schedulers.dialect import GarbledOutput, Refusal, SubmitFailure, SubmitRequest
+
+_STATES = {
+    "PENDING": JobState.PENDING,
+    "RUNNING": JobState.RUNNING,
+    "COMPLETED": JobState.COMPLETED,
+    "FAILED": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+    "TIMEOUT": JobState.TIMEOUT,
+    "NODE_FAIL": JobState.NODE_FAIL,
+}
+_CALL = 'bash "$scheduler_program" "$root/local"'
+
+
+class Local:
+    """See ``Scheduler``."""
+
+    name = "local"
+    job_id_pattern = r"^[0-9]+$"
+    identity = "job_id=$CONTROLLER_JOB_ID\nindex=$CONTROLLER_JOB_INDEX"
+
+    @property
+    def program(self) -> tuple[str, str]:
+        """The scheduler itself."""
+        return "local-scheduler", (files("controller.schedulers") / "local.sh").read_text(encoding="utf-8")
+
+    def submit_line(self, request: SubmitRequest) -> str:
+        """Name, number of tasks, time limit in seconds (0: none), script."""
+        return f"{_CALL} submit {request.tag} {request.count} {request.resources.walltime_s or 0} ./job.sh"
+
+    def queue_command(self) -> str:
+        """Also starts the runner again where work waits and none runs."""
+        return f"{_CALL} queue"
+
+    def accounting_command(self, since_s: int) -> str:
+        """Its record of what ended."""
+        return f"{_CALL} history $(($(date +%s) - {since_s}))"
+
+    def cancel_command(self) -> str:
+        """Takes ``<job id>_<index>``."""
+        return f"{_CALL} cancel"
+
+    def facts_command(self) -> str:
+        """Nothing limits an array here."""
+        return "printf 'version local\\nmax_array_size 1000001\\naccounting 1\\n'"
+
+    def target(self, job_id: str, index: int, count: int) -> str:
+        """Every task has an index here, the only one too."""
+        return f"{job_id}_{index}"
+
+    def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
+        """Read ``id|index|name|state|reason|start``."""
+        return tuple(
+            JobRecord(
+                job_id=fields[0],
+                index=int(fields[1]),
+                tag=fields[2],
+                state=_STATES[fields[3]],
+                word=fields[3],
+                reason=fields[4],
+                started=float(fields[5]) if fields[5] else None,
+            )
+            for fields in _fields(text, 6)
+        )
+
+    def parse_accounting(self, text: str) -> tuple[JobRecord, ...]:
+        """Read ``id|index|name|state|exit code|start|end``."""
+        return tuple(
+            JobRecord(
+                job_id=fields[0],
+                index=int(fields[1]),
+                tag=fields[2],
+                state=_STATES[fields[3]],
+                word=fields[3],
+                exit_code=int(fields[4]),
+                started=float(fields[5]) or None,
+                ended=float(fields[6]),
+            )
+            for fields in _fields(text, 7)
+        )
+
+    def explain_failure(self, exit_code: int, text: str) -> SubmitFailure:
+        """Until the job's id is printed nothing is in the queue, unless the end itself was cut off."""
+        kind = Refusal.AMBIGUOUS if exit_code >= 128 or exit_code == 0 else Refusal.REFUSED
+        return SubmitFailure(kind=kind, reason="SubmitRefused", message=text.strip() or f"exit code {exit_code}")
+
+    def explain_wait(self, reason: str) -> str:
+        """There is one reason to wait."""
+        return "as many jobs run as this machine has processors" if reason == "Resources" else ""
+
+
+def _fields(text: str, count: int) -> list[list[str]]:
+    rows = [line.split("|") for line in text.splitlines() if line.strip()]
+    for row in rows:
+        if len(row) != count or not row[0].isdigit() or not row[1].isdigit() or row[3] not in _STATES:
+            raise GarbledOutput(f"the local scheduler printed {'|'.join(row)[:200]!r}")
+    return rows
+
+
+SCHEDULER = Local()

@@ -1,0 +1,182 @@
+#!/bin/bash
+# A scheduler for one machine: detached processes, a queue kept in files, one slot for each job that may run at once.
+# It lives through the end of whoever called it. Usage: local.sh HOME submit|queue|history|cancel|runner|execute ...
+#
+#   HOME/queue/ITEM       waiting        ITEM is <job id>_<index>, padded with zeros, so that names sort by age
+#   HOME/running/ITEM     running: a directory with pid (process id and its start time), and marks cancel, timeout
+#   HOME/jobs/<job id>/   name, script, walltime
+#   HOME/ended            one line for each that ended: id|index|name|state|exit code|start|end
+set -u
+export LC_ALL=C
+home=$1
+verb=$2
+shift 2
+mkdir -p "$home/queue" "$home/running" "$home/jobs" "$home/slots" || exit 1
+
+item_of() { printf '%010d_%06d' "$((10#$1))" "$((10#$2))"; }
+job_of() { printf '%d' "$((10#${1%_*}))"; }
+index_of() { printf '%d' "$((10#${1#*_}))"; }
+
+started_at() {
+  # Field 22 of /proc/PID/stat, counted behind the command's name, which may hold blanks: see proc(5).
+  local stat
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  set -- ${stat##*) }
+  printf '%s' "${20}"
+}
+
+# alive ITEM: whether anything of its process group is left.
+alive() {
+  local pid='' start='' seen
+  [ -s "$home/running/$1/pid" ] || { starting "$1"; return; }
+  read -r pid start <"$home/running/$1/pid"
+  if seen=$(started_at "$pid") && [ "$seen" != "$start" ]; then return 1; fi
+  kill -0 -- "-$pid" 2>/dev/null
+}
+
+# starting ITEM: taken from the queue a moment ago, its process not yet written down.
+starting() { [ -n "$(find "$home/running/$1" -maxdepth 0 -newermt '-30 seconds' 2>/dev/null)" ]; }
+
+# end ITEM STATE CODE START: one line in the record, then forget it.
+end() {
+  local job
+  job=$(job_of "$1")
+  (
+    flock 7
+    [ -d "$home/running/$1" ] || exit 0
+    printf '%s|%s|%s|%s|%s|%s|%s\n' "$job" "$(index_of "$1")" "$(cat "$home/jobs/$job/name")" "$2" "$3" "$4" "$(date +%s)" \
+      >>"$home/ended" && rm -rf "$home/running/$1"
+  ) 7>"$home/ended.lock"
+}
+
+reap() {
+  local place item state
+  for place in "$home"/running/*; do
+    [ -d "$place" ] || continue
+    item=${place##*/}
+    alive "$item" && continue
+    # A runner that died between taking an item and emptying its place in the queue: the item still waits.
+    if [ -e "$home/queue/$item" ]; then rmdir "$place"; continue; fi
+    state=NODE_FAIL
+    if [ -e "$place/cancel" ]; then state=CANCELLED; elif [ -e "$place/timeout" ]; then state=TIMEOUT; fi
+    end "$item" "$state" 137 "$(stat -c %Y "$place/pid" 2>/dev/null || echo 0)"
+  done
+}
+
+start_runner() {
+  [ -n "$(ls -A "$home/queue")" ] || return 0
+  setsid bash "$0" "$home" runner </dev/null >/dev/null 2>&1 7>&- 8>&- 9>&- &
+}
+
+submit() { # NAME COUNT WALLTIME SCRIPT
+  local job
+  exec 7>"$home/next.lock"
+  flock 7
+  job=$(($(cat "$home/next" 2>/dev/null || echo 0) + 1))
+  while ! mkdir "$home/jobs/$job" 2>/dev/null; do job=$((job + 1)); done
+  printf '%s\n' "$job" >"$home/next" || exit 1
+  exec 7>&-
+  cp "$4" "$home/jobs/$job/script" && printf '%s\n' "$1" >"$home/jobs/$job/name" &&
+    printf '%s\n' "$3" >"$home/jobs/$job/walltime" || { rm -rf "${home:?}/jobs/$job"; exit 1; }
+  (cd "$home/queue" && seq -f "$(printf '%010d' "$job")_%06g" 0 "$(($2 - 1))" | xargs touch) || exit 1
+  start_runner
+  printf '%s\n' "$job"
+}
+
+queue() {
+  local place item start
+  reap
+  start_runner
+  for place in "$home"/queue/*; do
+    [ -e "$place" ] || continue
+    item=${place##*/}
+    printf '%s|%s|%s|PENDING|Resources|\n' "$(job_of "$item")" "$(index_of "$item")" "$(cat "$home/jobs/$(job_of "$item")/name")"
+  done
+  for place in "$home"/running/*; do
+    [ -d "$place" ] || continue
+    item=${place##*/}
+    start=$(stat -c %Y "$place/pid" 2>/dev/null || echo '')
+    printf '%s|%s|%s|RUNNING||%s\n' "$(job_of "$item")" "$(index_of "$item")" "$(cat "$home/jobs/$(job_of "$item")/name")" "$start"
+  done
+}
+
+history() { # SINCE
+  if [ -e "$home/ended" ]; then awk -F'|' -v since="$1" '$7 >= since' "$home/ended"; fi
+}
+
+cancel() { # TARGET... as <job id> or <job id>_<index>
+  local target item pid
+  for target in "$@"; do
+    case $target in *_*) ;; *) target=${target}_0 ;; esac
+    item=$(item_of "${target%_*}" "${target#*_}")
+    # Who moves it out of the queue owns it: this, or the runner.
+    if mkdir "$home/running/$item" 2>/dev/null; then
+      if rm "$home/queue/$item" 2>/dev/null; then end "$item" CANCELLED 0 0; else rmdir "$home/running/$item"; fi
+      continue
+    fi
+    : 2>/dev/null >"$home/running/$item/cancel" || continue
+    if read -r pid _ 2>/dev/null <"$home/running/$item/pid"; then
+      kill -TERM -- "-$pid" 2>/dev/null
+      setsid bash -c 'sleep 5; kill -KILL -- "-$1" 2>/dev/null' kill "$pid" </dev/null >/dev/null 2>&1 &
+    fi
+  done
+}
+
+runner() {
+  local slots place item slot busy
+  exec 8>"$home/runner.lock"
+  flock -n 8 || exit 0
+  slots=$(cat "$home/slots/count" 2>/dev/null || nproc)
+  while :; do
+    for place in "$home"/queue/*; do
+      if [ ! -e "$place" ]; then continue; fi
+      item=${place##*/}
+      busy=1
+      while [ "$busy" = 1 ]; do
+        for ((slot = 1; slot <= slots; slot++)); do
+          exec 9>"$home/slots/$slot"
+          if flock -n 9; then busy=0; break; fi
+        done
+        if [ "$busy" = 1 ]; then sleep 0.1; fi
+      done
+      if ! mkdir "$home/running/$item" 2>/dev/null; then continue; fi
+      if ! rm "$place" 2>/dev/null; then rmdir "$home/running/$item"; continue; fi
+      setsid bash "$0" "$home" execute "$item" </dev/null >/dev/null 2>&1 8>&- &
+      exec 9>&-
+    done
+    [ -z "$(ls -A "$home/queue")" ] && break
+  done
+}
+
+execute() { # ITEM, the slot's lock on descriptor 9
+  local item=$1 job walltime start code state limit=()
+  job=$(job_of "$item")
+  start=$(date +%s)
+  printf '%s %s\n' "$$" "$(started_at $$)" >"$home/running/$item/pid"
+  trap : TERM
+  walltime=$(cat "$home/jobs/$job/walltime")
+  if [ "$walltime" -gt 0 ]; then limit=(timeout --foreground --signal=TERM --kill-after=5 "$walltime"); fi
+  if [ -e "$home/running/$item/cancel" ]; then end "$item" CANCELLED 0 "$start"; exit 0; fi
+  CONTROLLER_JOB_ID=$job CONTROLLER_JOB_INDEX=$(index_of "$item") "${limit[@]}" bash "$home/jobs/$job/script" 9>&- &
+  while :; do
+    wait $!
+    code=$?
+    kill -0 $! 2>/dev/null || break
+  done
+  state=COMPLETED
+  if [ -e "$home/running/$item/cancel" ]; then
+    state=CANCELLED
+  elif [ "$walltime" -gt 0 ] && [ $(($(date +%s) - start)) -ge "$walltime" ] && { [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; }; then
+    state=TIMEOUT
+  elif [ "$code" -ne 0 ]; then
+    state=FAILED
+  fi
+  end "$item" "$state" "$code" "$start"
+  # What the job left running in the background goes with it, as on a cluster.
+  kill -KILL -- "-$$"
+}
+
+case $verb in
+  submit | queue | history | cancel | runner | execute) "$verb" "$@" ;;
+  *) echo "local.sh: no verb $verb" >&2; exit 2 ;;
+esac

@@ -1,0 +1,196 @@
+"""SLURM, by text, right on 20.11 to 26.05: sbatch(1), squeue(1), sacct(1), scancel(1).
+
+JSON output is left alone on purpose: 40 times slower at 10,000 jobs, missing in 20.11, and of another shape in each
+version since.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from controller.model.observed import JobRecord, JobState
+from controller.model.resources import Resources
+from controller.schedulers.dialect import GarbledOutput, Refusal, SubmitFailure, SubmitRequest
+from controller.schedulers.slurm_words import PENDING_REASONS, REFUSALS, STATES, WAITS
+
+_QUEUE_ID = re.compile(r"^(\d+)(?:_(\d+|\[[^\]]*\]?|\S*\.\.\.))?$")
+_AMBIGUOUS = re.compile(
+    r"timed out|unable to contact|zero bytes|connection (refused|reset|aborted)|unexpected message|"
+    r"communication|slurm_receive|try again|transport",
+    re.IGNORECASE,
+)
+_FINAL = re.compile(r"submission failed|invalid|unrecognized option|unknown option|unable to open|no such file", re.I)
+
+
+class Slurm:
+    """See ``Scheduler``."""
+
+    name = "slurm"
+    # With --parsable "id" or "id;cluster", on a line of its own between whatever a site's wrappers print.
+    job_id_pattern = r"^[0-9]+(;.*)?$"
+    identity = 'job_id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}\nindex=${SLURM_ARRAY_TASK_ID:-0}\nexport SLURM_EXPORT_ENV=ALL'
+    program = None
+
+    def submit_line(self, request: SubmitRequest) -> str:
+        """Return an sbatch command; all options in argv, which outranks SBATCH_* and #SBATCH alike."""
+        argv = [
+            "sbatch",
+            "--parsable",
+            f"--job-name={request.tag}",
+            f"--comment={request.tag}",
+            "--output=job.out",
+            "--open-mode=append",
+            f"--export={'NIL' if _version(request.scheduler_version) >= (23, 2) else 'NONE'}",
+        ]
+        if request.count > 1:
+            argv.append(f"--array=0-{request.count - 1}")
+        if request.priority < 0:
+            argv.append(f"--nice={-request.priority}")
+        argv += _resource_options(request.resources)
+        return shlex.join([*argv, "./job.sh"])
+
+    def queue_command(self) -> str:
+        """Ended jobs are listed too: for MinJobAge (300 s by default) that is as good as accounting."""
+        return "SLURM_TIME_FORMAT=%s squeue --me --noheader --array --states=all --format='%i|%T|%S|%r|%j'"
+
+    def accounting_command(self, since_s: int) -> str:
+        """An explicit start: the default window begins at midnight."""
+        return (
+            f"SLURM_TIME_FORMAT=%s sacct --allocations --noheader --parsable2 --starttime=now-{since_s}seconds "
+            "--format=JobID,State,ExitCode,Start,End,JobName%300"
+        )
+
+    def cancel_command(self) -> str:
+        """Cancelling a job that has ended is no error to scancel."""
+        return "scancel --"
+
+    def facts_command(self) -> str:
+        """One call to slurmctld."""
+        return (
+            "scontrol show config | awk -F' *= *' "
+            "'/^SLURM_VERSION/{print \"version \" $2} /^MaxArraySize/{print \"max_array_size \" $2} "
+            '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)}\''
+        )
+
+    def target(self, job_id: str, index: int, count: int) -> str:
+        """``123_4`` for a task of an array, ``123`` otherwise."""
+        return f"{job_id}_{index}" if count > 1 else job_id
+
+    def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
+        """Read ``id|state|start|reason|name`` lines; the name last, since other people's names hold anything."""
+        records = []
+        for line in _lines(text):
+            fields = line.split("|", 4)
+            match = _QUEUE_ID.match(fields[0])
+            if len(fields) != 5 or match is None or not fields[1]:
+                raise GarbledOutput(f"squeue printed a line that is not id|state|start|reason|name: {line[:200]!r}")
+            index = match[2]
+            if index is not None and not index.isdigit():
+                continue
+            records.append(
+                JobRecord(
+                    job_id=match[1],
+                    index=None if index is None else int(index),
+                    tag=fields[4],
+                    state=_state(fields[1]),
+                    word=fields[1],
+                    reason="" if fields[3] == "None" else fields[3],
+                    started=_time(fields[2]),
+                )
+            )
+        return tuple(records)
+
+    def parse_accounting(self, text: str) -> tuple[JobRecord, ...]:
+        """Read ``id|state|exit|start|end|name`` lines; pending parts of arrays (``12_[3-9]``) say nothing yet."""
+        records = {}
+        for line in _lines(text):
+            fields = line.split("|", 5)
+            match = _QUEUE_ID.match(fields[0])
+            if len(fields) != 6 or match is None or not fields[1]:
+                if len(fields) == 6 and re.match(r"^\d+\+", fields[0]):
+                    continue  # a part of a heterogeneous job: never ours
+                raise GarbledOutput(f"sacct printed a line that is not id|state|exit|start|end|name: {line[:200]!r}")
+            index = match[2]
+            if index is not None and not index.isdigit():
+                continue
+            word = fields[1].split()[0]
+            records[fields[0]] = JobRecord(
+                job_id=match[1],
+                index=None if index is None else int(index),
+                tag=fields[5],
+                state=_state(word),
+                word=fields[1],
+                exit_code=_exit_code(fields[2]),
+                started=_time(fields[3]),
+                ended=_time(fields[4]),
+            )
+        return tuple(records.values())
+
+    def explain_failure(self, exit_code: int, text: str) -> SubmitFailure:
+        """Only an explicit refusal counts as one: anything else may have reached slurmctld."""
+        said = " ".join(line for line in text.splitlines() if line.strip()).strip() or f"exit code {exit_code}"
+        for words, reason, remedy in WAITS:
+            if words.lower() in said.lower():
+                return SubmitFailure(kind=Refusal.WAIT, reason=reason, message=f"{remedy} ({said})")
+        if exit_code >= 128 or exit_code == 0 or _AMBIGUOUS.search(said):
+            return SubmitFailure(kind=Refusal.AMBIGUOUS, reason="SubmitUnanswered", message=f"sbatch: {said}")
+        for words, reason, remedy in REFUSALS:
+            if words.lower() in said.lower():
+                return SubmitFailure(kind=Refusal.REFUSED, reason=reason, message=f"{said}. {remedy}")
+        if _FINAL.search(said) or exit_code in (126, 127):
+            return SubmitFailure(kind=Refusal.REFUSED, reason="SubmitRefused", message=said)
+        return SubmitFailure(kind=Refusal.AMBIGUOUS, reason="SubmitUnanswered", message=f"sbatch: {said}")
+
+    def explain_wait(self, reason: str) -> str:
+        """Reasons as listed in squeue(1) and at https://slurm.schedmd.com/job_reason_codes.html."""
+        return PENDING_REASONS.get(reason, "")
+
+
+def _resource_options(resources: Resources) -> list[str]:
+    options = []
+    if resources.nodes is not None:
+        options.append(f"--nodes={resources.nodes}")
+    if resources.cpus is not None:
+        options.append(f"--cpus-per-task={resources.cpus}")
+    if resources.memory_mib is not None:
+        options.append(f"--mem={resources.memory_mib}M")
+    if resources.gpus is not None and resources.gpus.count:
+        kind = f":{resources.gpus.type}" if resources.gpus.type else ""
+        options.append(f"--gres=gpu{kind}:{resources.gpus.count}")
+    if resources.walltime_s is not None:
+        minutes, seconds = divmod(resources.walltime_s, 60)
+        options.append(f"--time={minutes}:{seconds:02d}")
+    for option, value in (("partition", resources.partition), ("account", resources.account), ("qos", resources.qos)):
+        if value is not None:
+            options.append(f"--{option}={value}")
+    return [*options, *resources.extra]
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _state(word: str) -> JobState:
+    """A word that is not known is Unknown, never Failed."""
+    return STATES.get(word.rstrip("+").upper(), JobState.UNKNOWN)
+
+
+def _time(text: str) -> float | None:
+    return float(text) if text.isdigit() and text != "0" else None
+
+
+def _exit_code(text: str) -> int | None:
+    """Read sacct's ``code:signal``; a signal becomes 128 + its number, as a shell says it."""
+    code, _, signal = text.partition(":")
+    if not code.isdigit():
+        return None
+    return 128 + int(signal) if signal.isdigit() and int(signal) else int(code)
+
+
+def _version(text: str) -> tuple[int, int]:
+    match = re.match(r"(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+SCHEDULER = Slurm()
