@@ -150,7 +150,8 @@ class ClusterClient:
         staged = {words[1] for words in answer.words if words[0] == "staged"}
         if missing := set(trees) - staged:
             raise TransientError(
-                "UploadFailed", f"cluster {self.cluster.name}: {len(missing)} sets of files are not in place (disk full?)"
+                "UploadFailed",
+                f"cluster {self.cluster.name}: {len(missing)} sets of files are not in place (disk full?)",
             )
 
     def publish(self, identity: str, tar: BinaryIO, size: int, *, progress: Progress | None = None) -> None:
@@ -196,10 +197,8 @@ class ClusterClient:
             return "true"
         return f"{self.cluster.setup.rstrip()}\n{sif.FACTS}" if self.cluster.setup.strip() else sif.FACTS
 
-    def _script(self, name: str, **variables: str) -> Script:
-        return compose(
-            name, self.scheduler, workdir=self.cluster.workdir, instance=self._instance, variables=variables
-        )
+    def _script(self, verb: str, /, **variables: str) -> Script:
+        return compose(verb, self.scheduler, workdir=self.cluster.workdir, instance=self._instance, variables=variables)
 
     def _ask(
         self, script: Script, payload: bytes | BinaryIO, *, timeout_s: float, progress: Progress | None = None

@@ -39,7 +39,9 @@ class Engine:
             return EngineObservation(images=None, error_reason=error.reason, error=error.message)
         return EngineObservation(images=frozenset(str(image["Labels"][IDENTITY_LABEL]) for image in images))
 
-    def build(self, image: Image, context: IO[bytes], *, instance: str, log: IO[str], say: Callable[[str], None]) -> None:
+    def build(
+        self, image: Image, context: IO[bytes], *, instance: str, log: IO[str], say: Callable[[str], None]
+    ) -> None:
         """Build an image from a tar of its context.
 
         Every line goes to ``log``; ``say`` gets the steps' headlines.
@@ -131,7 +133,9 @@ def _follow(image: Image, stream: Iterator[dict[str, Any]], log: IO[str], say: C
         if "error" in chunk:
             log.write(f"{chunk['error']}\n")
             lines = "\n".join(tail)
-            raise TransientError("BuildFailed", f"image {image.name}: {step or 'the build'} failed: {chunk['error']}\n{lines}")
+            raise TransientError(
+                "BuildFailed", f"image {image.name}: {step or 'the build'} failed: {chunk['error']}\n{lines}"
+            )
         text = chunk.get("stream") or ""
         if not text and "status" in chunk and "progress" not in chunk:
             text = f"{chunk['status']}\n"

@@ -5,7 +5,7 @@ Which of the two is there is found out on the spot, since sites offer one under 
 
 from __future__ import annotations
 
-PROGRAM = 'container_program=$(command -v apptainer || command -v singularity)'
+PROGRAM = "container_program=$(command -v apptainer || command -v singularity)"
 """Shell line that finds the program; empty when there is none."""
 
 FACTS = f'{PROGRAM} && printf "container_version %s\\n" "$("$container_program" --version)" || true'

@@ -133,6 +133,8 @@ class ClusterFacts:
     host: str = ""
     initialised: bool = False
     """Whether the work directory carries the controller's mark: False where it is new, or not mounted."""
+    lost: bool = False
+    """The mark was there at an earlier look, and is not now."""
     scheduler_version: str = ""
     container_version: str = ""
     max_array_size: int = 1001

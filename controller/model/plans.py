@@ -69,8 +69,8 @@ class SubmitBatch:
     runs: tuple[PlannedRun, ...]
     batch: str
     why: str
-    resubmit: bool = False
-    """The batch's directory may exist from an earlier try that is known not to have gone through."""
+    tries: int = 0
+    """How many submits of this very batch are known not to have gone through."""
 
     @property
     def key(self) -> str:
@@ -105,6 +105,8 @@ class Failure:
     count: int
     next_try: float
     stalled: bool = False
+    waiting: bool = False
+    """Not a failure of the resource: something else has to happen first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from controller.model.digests import short
 from controller.model.problems import Problem
 
 
@@ -180,7 +179,7 @@ class Desired:
 
     ``problems`` are the errors of all files. ``broken`` names ``Kind/name`` of resources that the commit holds but
     that could not be read; ``broken_paths`` the files in which a document could not even be told apart, so whatever
-    was last seen in them must be left as it is.
+    was last seen in them must be left as it is. ``stale`` names those taken from an earlier commit because of that.
     """
 
     commit: str
@@ -190,9 +189,5 @@ class Desired:
     problems: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
     broken_paths: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
     files_read: int = 0
-
-
-def image_tag(identity: str) -> str:
-    """Return the Docker tag under which an identity is kept on the engine."""
-    return f"controller/{short(identity)}"

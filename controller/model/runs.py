@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from controller.model.conditions import TaskState
 from controller.model.digests import digest_of, short
-from controller.model.resources import Task
+from controller.model.resources import OnRemove, Task
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
 SLUG_LENGTH = 60
@@ -75,7 +75,8 @@ class RunRecord:
     """What the controller knows of one run; kept in the journal, rebuilt from the cluster when that is lost.
 
     Times are seconds since the epoch by the controller's clock, except ``started`` and ``ended``, which are the
-    cluster's. ``missing_since`` is when the run was first seen nowhere; ``lost`` is set when it stayed nowhere.
+    cluster's. ``missing_since`` is when an active run was first seen nowhere. ``tries`` counts submits of the batch that
+    are known not to have gone through. ``on_remove`` is None while no spec has said it (after a lost journal).
     """
 
     run: Run
@@ -86,6 +87,8 @@ class RunRecord:
     reason: str = ""
     message: str = ""
     job_id: str | None = None
+    run_dir: str | None = None
+    """Absolute path on the cluster."""
     intended_at: float = 0.0
     submitted_at: float | None = None
     started: float | None = None
@@ -94,6 +97,12 @@ class RunRecord:
     cancel_requested_at: float | None = None
     cancel_reason: str = ""
     missing_since: float | None = None
+    stopped_at: float | None = None
+    """When a signal asked the run to end, by its own word."""
+    tries: int = 0
+    lapsed: bool = False
+    """The submit of its batch is known not to have gone through: the same batch may be submitted again."""
+    on_remove: OnRemove | None = None
     stderr_tail: str = ""
 
     @property

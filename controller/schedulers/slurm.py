@@ -29,7 +29,9 @@ class Slurm:
     name = "slurm"
     # With --parsable "id" or "id;cluster", on a line of its own between whatever a site's wrappers print.
     job_id_pattern = r"^[0-9]+(;.*)?$"
-    identity = 'job_id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}\nindex=${SLURM_ARRAY_TASK_ID:-0}\nexport SLURM_EXPORT_ENV=ALL'
+    identity = (
+        "job_id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}\nindex=${SLURM_ARRAY_TASK_ID:-0}\nexport SLURM_EXPORT_ENV=ALL"
+    )
     program = None
 
     def submit_line(self, request: SubmitRequest) -> str:
@@ -69,7 +71,7 @@ class Slurm:
         """One call to slurmctld."""
         return (
             "scontrol show config | awk -F' *= *' "
-            "'/^SLURM_VERSION/{print \"version \" $2} /^MaxArraySize/{print \"max_array_size \" $2} "
+            '\'/^SLURM_VERSION/{print "version " $2} /^MaxArraySize/{print "max_array_size " $2} '
             '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)}\''
         )
 

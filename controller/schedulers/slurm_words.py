@@ -41,7 +41,11 @@ STATES = {
 
 WAITS = (
     ("QOSMaxSubmitJobPerUserLimit", "SubmitLimit", "the QOS allows no more submitted jobs for this user right now"),
-    ("QOSMaxSubmitJobPerAccountLimit", "SubmitLimit", "the QOS allows no more submitted jobs for this account right now"),
+    (
+        "QOSMaxSubmitJobPerAccountLimit",
+        "SubmitLimit",
+        "the QOS allows no more submitted jobs for this account right now",
+    ),
     ("QOSMaxSubmitJobLimit", "SubmitLimit", "the QOS allows no more submitted jobs right now"),
     ("QOSGrpSubmitJobsLimit", "SubmitLimit", "the QOS allows no more submitted jobs for its group right now"),
     ("AssocMaxSubmitJobLimit", "SubmitLimit", "the account allows no more submitted jobs for this user right now"),
@@ -52,11 +56,19 @@ WAITS = (
 )
 
 REFUSALS = (
-    ("Invalid account", "AccountRejected", "List your own with: sacctmgr show assoc user=$USER format=account,partition"),
+    (
+        "Invalid account",
+        "AccountRejected",
+        "List your own with: sacctmgr show assoc user=$USER format=account,partition",
+    ),
     ("Invalid qos", "QosRejected", "List your own with: sacctmgr show assoc user=$USER format=account,qos"),
     ("invalid partition", "PartitionRejected", "List them with: sinfo -s"),
     ("Requested time limit is invalid", "TimeRejected", "List the limits with: sinfo -o '%P %l'"),
-    ("Requested node configuration is not available", "ResourcesRejected", "No node can give what is asked: sinfo -Nel"),
+    (
+        "Requested node configuration is not available",
+        "ResourcesRejected",
+        "No node can give what is asked: sinfo -Nel",
+    ),
     ("Invalid generic resource", "GpusRejected", "List what nodes have with: sinfo -o '%P %G'"),
     ("More processors requested than permitted", "ResourcesRejected", "Ask for fewer cpus."),
     ("Memory specification can not be satisfied", "ResourcesRejected", "Ask for less memory: sinfo -o '%P %m'"),

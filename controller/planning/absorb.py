@@ -1,0 +1,166 @@
+"""One cluster's observation into the records of its runs: who is meant by what was seen, then ``settle`` for each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from controller.model.conditions import ACTIVE, TERMINAL, TaskState
+from controller.model.digests import short
+from controller.model.observed import ENDED, BatchRecord, ClusterObservation, JobRecord, RunEvent
+from controller.model.runs import Run, RunRecord, batch_prefix
+from controller.planning.settle import Seen, settle
+
+GRACE_S = 120.0
+"""How long a submit of unknown end is looked for before the same batch is submitted again."""
+
+
+def absorb(
+    records: Iterable[RunRecord],
+    observation: ClusterObservation,
+    *,
+    instance: str,
+    now: float,
+    grace_s: float = GRACE_S,
+) -> dict[str, RunRecord]:
+    """Return the records of this cluster by id, brought up to date.
+
+    After a full scan the runs found on the cluster are among them, also those that no record was given for.
+    """
+    cluster = observation.cluster
+    known = {record.id: record for record in records if record.run.cluster == cluster}
+    for found in rebuilt(observation, now=now):
+        known.setdefault(found.id, found)
+    if not observation.reachable:
+        return {key: _unseen(record, observation) for key, record in known.items()}
+    queue = _by_run(observation.queue or (), instance)
+    accounting = _by_run(observation.accounting or (), instance)
+    events: dict[str, list[RunEvent]] = defaultdict(list)
+    for event in observation.events or ():
+        events[event.run].append(event)
+    accounting_known = observation.accounting is not None or _keeps_none(observation)
+    updated = {}
+    for run_id, record in known.items():
+        if record.state in TERMINAL:
+            updated[run_id] = record
+            continue
+        place = (short(record.batch), record.index)
+        seen = Seen(
+            queue=_pick(queue.get(place, ()), record),
+            queue_known=observation.queue is not None,
+            accounting=_pick(accounting.get(place, ()), record),
+            accounting_known=accounting_known,
+            events=events.get(run_id, ()),
+            batch=(observation.batches or {}).get(record.batch),
+        )
+        if observation.events is None:
+            updated[run_id] = replace(
+                record,
+                state=TaskState.UNKNOWN if record.state in ACTIVE else record.state,
+                reason="SpoolUnknown",
+                message=observation.faults.get("spool")
+                or observation.faults.get("runs", "the spool could not be read"),
+            )
+            continue
+        updated[run_id] = settle(record, seen, now=now, grace_s=grace_s)
+    root = observation.facts.root if observation.facts else None
+    return {
+        run_id: replace(record, run_dir=f"{root}/{instance}/runs/{run_id}") if root and not record.run_dir else record
+        for run_id, record in updated.items()
+    }
+
+
+def strangers(observation: ClusterObservation, known: Mapping[str, RunRecord], *, instance: str) -> bool:
+    """Whether the observation speaks of runs of ours that no record is known for, so that a full scan is due."""
+    batches = {short(record.batch) for record in known.values()}
+    tags = {batch_prefix(instance, job.tag) for job in observation.queue or () if job.state not in ENDED}
+    return bool({tag for tag in tags if tag is not None} - batches) or any(
+        event.run not in known for event in observation.events or ()
+    )
+
+
+def acknowledged(observation: ClusterObservation, records: Mapping[str, RunRecord]) -> tuple[str, ...]:
+    """Return the spool files whose news is in the records for good. An exit counts once the run is terminal."""
+    return tuple(
+        event.spool_file
+        for event in observation.events or ()
+        if event.spool_file
+        and event.run in records
+        and (event.kind != "exited" or records[event.run].state in TERMINAL)
+    )
+
+
+def rebuilt(observation: ClusterObservation, *, now: float) -> list[RunRecord]:
+    """Return records for every run that a full scan found: from submissions, and from the runs' own locks."""
+    if observation.scanned is None:
+        return []
+    found: dict[str, RunRecord] = {}
+    for batch in (observation.batches or {}).values():
+        for index, run_id in enumerate(batch.runs):
+            found[run_id] = _record_of(batch, index, run_id, observation.cluster, now)
+    for lock in observation.scanned:
+        run = Run(
+            job=lock.job,
+            key=lock.key,
+            digest=lock.digest,
+            attempt=lock.attempt,
+            cluster=observation.cluster,
+            commit=lock.commit,
+        )
+        if lock.run not in found and run.id == lock.run:
+            found[lock.run] = RunRecord(
+                run=run, batch=lock.batch, index=lock.index, state=TaskState.SUBMITTING, intended_at=now
+            )
+    return list(found.values())
+
+
+def _record_of(batch: BatchRecord, index: int, run_id: str, cluster: str, now: float) -> RunRecord:
+    run = Run(
+        job=batch.job,
+        key=batch.keys[index],
+        digest=batch.digests[index],
+        attempt=int(run_id.rpartition("/")[2]),
+        cluster=cluster,
+        commit=batch.commit,
+    )
+    state = TaskState.QUEUED if batch.job_id else TaskState.SUBMITTING
+    return RunRecord(
+        run=run, batch=batch.batch, index=index, state=state, reason="Rebuilt", job_id=batch.job_id, intended_at=now
+    )
+
+
+def _by_run(jobs: Iterable[JobRecord], instance: str) -> dict[tuple[str, int], list[JobRecord]]:
+    places: dict[tuple[str, int], list[JobRecord]] = defaultdict(list)
+    for job in jobs:
+        batch12 = batch_prefix(instance, job.tag)
+        if batch12 is not None:
+            places[(batch12, job.index or 0)].append(job)
+    return places
+
+
+def _pick(jobs: Iterable[JobRecord], record: RunRecord) -> JobRecord | None:
+    """Of several jobs under one tag: the run's own, else one that is alive, else the newest."""
+    ranked = sorted(
+        jobs, key=lambda job: (job.job_id == record.job_id, job.state not in ENDED, _number(job.job_id)), reverse=True
+    )
+    return ranked[0] if ranked else None
+
+
+def _number(job_id: str) -> int:
+    return int(job_id) if job_id.isdigit() else 0
+
+
+def _keeps_none(observation: ClusterObservation) -> bool:
+    """Accounting that is switched off has nothing to wait for; accounting that is down has."""
+    said = observation.faults.get("accounting", "").lower()
+    return "accounting storage is disabled" in said or (
+        observation.facts is not None and not observation.facts.accounting
+    )
+
+
+def _unseen(record: RunRecord, observation: ClusterObservation) -> RunRecord:
+    if record.state not in ACTIVE:
+        return record
+    state = record.state if record.state is TaskState.SUBMITTING else TaskState.UNKNOWN
+    return replace(record, state=state, reason=observation.error_reason, message=observation.error)

@@ -1,0 +1,42 @@
+"""What the planner is told of the past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from controller.model.conditions import ACTIVE, ResourceStatus
+from controller.model.plans import Failure
+from controller.model.runs import RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Runs by id, action keys that failed lately, earlier statuses by ``Kind/name``, and where resources stood.
+
+    ``paths`` maps ``Kind/name`` to the file it was last read from. ``approved`` is set when a person has allowed this
+    commit to do what the brakes would hold back; ``descends`` is False when the commit does not descend from the last
+    one applied.
+    """
+
+    runs: Mapping[str, RunRecord] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
+    approved: bool = False
+    descends: bool = True
+
+    def active(self) -> list[RunRecord]:
+        """Runs that hold, or may come to hold, an allocation, in order of id."""
+        return [record for _, record in sorted(self.runs.items()) if record.state in ACTIVE]
+
+
+def latest_by_task(records: Iterable[RunRecord]) -> dict[tuple[str, str, str], RunRecord]:
+    """Return the record with the highest attempt for each (job, key, digest)."""
+    latest: dict[tuple[str, str, str], RunRecord] = {}
+    for record in records:
+        run = record.run
+        place = (run.job, run.key, run.digest)
+        if place not in latest or latest[place].run.attempt < run.attempt:
+            latest[place] = record
+    return latest

@@ -1,0 +1,233 @@
+"""What is true of a run: the run's own word, accounting and queue merged by fixed rules.
+
+In this order: the run's own exit beats everything; a job that the queue shows alive is alive; an end that queue or
+accounting states counts once the queue no longer shows the job alive; gone from the queue alone proves nothing.
+A part that could not be seen makes the answer Unknown, never an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from controller.model.conditions import TERMINAL, TaskState
+from controller.model.observed import (
+    ENDED,
+    REQUEUEABLE,
+    BatchRecord,
+    EventKind,
+    JobRecord,
+    JobState,
+    RunEvent,
+)
+from controller.model.runs import RunRecord
+
+SETTLE_S = 20.0
+"""How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
+CANCELLED_OWNER = "cancelled"
+_CLAIM_LOST = 75
+_NOT_RECORDED = 74
+_KILLED = 137
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one look says about one run. ``queue_known`` and ``accounting_known`` tell "nothing" from "not seen".
+
+    ``accounting_known`` is True as well where the cluster keeps none: there is nothing to wait for then.
+    """
+
+    queue: JobRecord | None = None
+    queue_known: bool = False
+    accounting: JobRecord | None = None
+    accounting_known: bool = False
+    events: Sequence[RunEvent] = ()
+    batch: BatchRecord | None = None
+
+
+def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:
+    """Return the record as it is after a look. A terminal record never changes again."""
+    if record.state in TERMINAL:
+        return record
+    record = _hear(record, seen.events)
+    exit_event = next((event for event in seen.events if event.kind is EventKind.EXITED), None)
+    if exit_event is not None:
+        return _exited(record, exit_event, seen, now)
+    if record.job_id is None:
+        record = _adopt(record, seen)
+        if record.job_id is None:
+            return _unsubmitted(record, seen, now=now, grace_s=grace_s)
+    if not seen.queue_known:
+        return _without_queue(record, seen)
+    if seen.queue is not None and seen.queue.state not in ENDED:
+        return _alive(record, seen.queue)
+    ended = seen.queue or seen.accounting
+    if ended is not None and ended.state in ENDED:
+        return _ended(record, ended, now)
+    return _missing(record, seen, now=now, grace_s=grace_s)
+
+
+def _hear(record: RunRecord, events: Sequence[RunEvent]) -> RunRecord:
+    """Take over what the run says of itself short of its end."""
+    for event in sorted(events, key=lambda event: event.at):
+        if event.owner == CANCELLED_OWNER:
+            continue
+        job_id = event.owner.rpartition("_")[0]
+        if event.kind is EventKind.CLAIMED:
+            record = replace(record, job_id=job_id)
+        elif event.kind is EventKind.STARTED:
+            record = replace(record, job_id=job_id, started=event.at, stopped_at=None)
+        elif event.kind is EventKind.STOPPED and event.at > (record.started or 0):
+            record = replace(record, stopped_at=event.at, stderr_tail=event.stderr_tail)
+    return record
+
+
+def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRecord:
+    code = event.exit_code if event.exit_code is not None else _NOT_RECORDED
+    record = replace(
+        record,
+        job_id=event.owner.rpartition("_")[0] or record.job_id,
+        exit_code=code,
+        ended=event.at,
+        missing_since=None,
+        stderr_tail=event.stderr_tail,
+    )
+    if code == 0:
+        return replace(record, state=TaskState.SUCCEEDED, reason="Completed", message="", stderr_tail="")
+    stated = {job.state for job in (seen.queue, seen.accounting) if job is not None}
+    for state in (JobState.OUT_OF_MEMORY, JobState.TIMEOUT, JobState.PREEMPTED, JobState.NODE_FAIL):
+        if state in stated:
+            return replace(record, state=TaskState.FAILED, reason=state.value, message=_why(state, code))
+    alive = seen.queue is not None and seen.queue.state not in ENDED
+    if code == _KILLED and (alive or not seen.queue_known) and now - event.at < 60:
+        # Killed by signal 9: the scheduler is about to say whether memory was the reason.
+        return replace(record, state=TaskState.RUNNING, reason="Ending", message="the run was killed; waiting for why")
+    reason, message = "ExitCode", f"the command ended with exit code {code}"
+    if event.phase == "setup":
+        reason, message = "SetupFailed", f"the cluster's setup ended with exit code {code}"
+    elif event.phase == "files":
+        reason, message = "FilesUnavailable", "the job's files could not be copied into the run directory"
+    return replace(record, state=TaskState.FAILED, reason=reason, message=message)
+
+
+def _adopt(record: RunRecord, seen: Seen) -> RunRecord:
+    """Find the job that a submit of unknown end became."""
+    job = seen.queue or seen.accounting
+    job_id = seen.batch.job_id if seen.batch is not None and seen.batch.job_id else job.job_id if job else None
+    if job_id is None:
+        return record
+    return replace(record, job_id=job_id, state=TaskState.QUEUED, reason="Submitted", message="", lapsed=False)
+
+
+def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:
+    """A submit whose end is not known, and no job in sight."""
+    if any(event.owner == CANCELLED_OWNER for event in seen.events):
+        return _cancelled(record, now)
+    batch = seen.batch
+    if batch is None or not seen.queue_known:
+        return record
+    if not batch.present and record.tries == 0:
+        return replace(record, lapsed=True, tries=0)
+    waited = now - record.intended_at
+    if seen.accounting_known and waited >= grace_s:
+        return replace(record, lapsed=True, tries=batch.tries)
+    return replace(
+        record,
+        reason="SubmitUnanswered",
+        message=f"it is not known whether the job was submitted; looked for again for {grace_s:.0f} s before another try",
+    )
+
+
+def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
+    job = seen.accounting
+    if job is not None and job.state in ENDED - REQUEUEABLE and job.exit_code not in (_CLAIM_LOST,):
+        return _ended(record, job, job.ended or 0.0)
+    return replace(
+        record, state=TaskState.UNKNOWN, reason="QueueUnknown", message="the scheduler's queue could not be read"
+    )
+
+
+def _alive(record: RunRecord, job: JobRecord) -> RunRecord:
+    record = replace(record, missing_since=None, job_id=job.job_id)
+    match job.state:
+        case JobState.PENDING:
+            return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message="")
+        case JobState.RUNNING:
+            started = record.started or job.started
+            return replace(record, state=TaskState.RUNNING, reason="Running", message="", started=started)
+        case JobState.ENDING:
+            return replace(record, state=TaskState.RUNNING, reason="Ending", message="")
+        case _:
+            message = f"the scheduler says {job.word!r}, which is not known here"
+            return replace(record, state=TaskState.UNKNOWN, reason="StateUnknown", message=message)
+
+
+def _ended(record: RunRecord, job: JobRecord, now: float) -> RunRecord:
+    if job.exit_code == _CLAIM_LOST and job.state is JobState.FAILED:
+        # Another job holds the claim: its own word is in the run's directory, which the next look reads.
+        message = "another job of the same run holds its claim"
+        return replace(_mark_missing(record, now), state=TaskState.UNKNOWN, reason="ClaimHeld", message=message)
+    if job.state in REQUEUEABLE:
+        record = _mark_missing(record, now)
+        if now - (record.missing_since or now) < SETTLE_S:
+            message = f"{job.word}: waiting to see whether the scheduler starts it again"
+            return replace(record, state=TaskState.UNKNOWN, reason=job.state.value, message=message)
+    record = replace(record, ended=job.ended or now, started=record.started or job.started, exit_code=job.exit_code)
+    if job.state is JobState.COMPLETED:
+        return replace(record, state=TaskState.SUCCEEDED, reason="Completed", message="", exit_code=0)
+    if job.state is JobState.CANCELLED:
+        return _cancelled(record, now, job.word)
+    if record.cancel_requested_at is not None and record.stopped_at is not None:
+        return _cancelled(record, now)
+    message = _why(job.state, job.exit_code)
+    if job.exit_code == _NOT_RECORDED:
+        message = "the run could not write to its work directory (disk or quota full?)"
+    return replace(record, state=TaskState.FAILED, reason=_reason(job), message=message)
+
+
+def _missing(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:
+    """Nowhere to be seen."""
+    record = _mark_missing(record, now)
+    gone_s = now - (record.missing_since or now)
+    if record.cancel_requested_at is not None:
+        poisoned = any(event.owner == CANCELLED_OWNER for event in seen.events)
+        if poisoned or (gone_s >= SETTLE_S and seen.accounting_known):
+            return _cancelled(record, now)
+    if record.stopped_at is not None and gone_s >= grace_s and seen.accounting_known:
+        message = "a signal ended it (time limit, scancel or preemption); the scheduler no longer says which"
+        return replace(record, state=TaskState.FAILED, reason="Stopped", message=message, ended=record.stopped_at)
+    what = "the queue" if seen.accounting_known else "the queue, and accounting cannot be read"
+    message = (
+        f"job {record.job_id} is no longer in {what}, and the run has said nothing of its end. "
+        "Look at its directory; to run it again, change the job's 'rerun' field"
+    )
+    return replace(record, state=TaskState.UNKNOWN, reason="NotSeen", message=message)
+
+
+def _mark_missing(record: RunRecord, now: float) -> RunRecord:
+    return record if record.missing_since is not None else replace(record, missing_since=now)
+
+
+def _cancelled(record: RunRecord, now: float, word: str = "") -> RunRecord:
+    ours = record.cancel_requested_at is not None
+    reason = record.cancel_reason if ours else "CancelledOutside"
+    message = "" if ours else f"cancelled by someone else, not by the controller ({word or 'no word on by whom'})"
+    return replace(
+        record, state=TaskState.CANCELLED, reason=reason, message=message, ended=record.ended or now, missing_since=None
+    )
+
+
+def _reason(job: JobRecord) -> str:
+    return "ExitCode" if job.state is JobState.FAILED else job.state.value
+
+
+def _why(state: JobState, exit_code: int | None) -> str:
+    sentences: Mapping[JobState, str] = {
+        JobState.OUT_OF_MEMORY: "it used more memory than it had asked for: raise resources.memory",
+        JobState.TIMEOUT: "it ran into its time limit: raise resources.time",
+        JobState.NODE_FAIL: "the node it ran on failed",
+        JobState.PREEMPTED: "it was preempted and not started again",
+        JobState.DEADLINE: "its deadline passed",
+        JobState.BOOT_FAIL: "the node could not be started",
+    }
+    return sentences.get(state, f"it ended with exit code {exit_code}" if exit_code is not None else "it failed")
