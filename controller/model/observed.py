@@ -138,6 +138,8 @@ class ClusterFacts:
     scheduler_version: str = ""
     container_version: str = ""
     max_array_size: int = 1001
+    asked: bool = False
+    """Whether the versions and limits were asked for in this look, or are remembered."""
     accounting: bool = True
     """False where the scheduler says that it keeps no accounting."""
 

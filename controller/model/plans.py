@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.model.conditions import ResourceStatus
+from controller.model.digests import digest_of, short
 from controller.model.resources import Cluster, FileSet, Image, Job, Task
 from controller.model.runs import Run, RunRecord
 
@@ -34,7 +36,7 @@ class PublishImage:
     @property
     def key(self) -> str:
         """Identity of the action."""
-        return f"publish:{self.cluster.name}:{self.image.identity}"
+        return f"publish:{self.cluster.name}:{self.image.identity}:{short(digest_of(self.cluster.setup))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,9 @@ class SubmitBatch:
 
     @property
     def key(self) -> str:
-        """Identity of the action."""
-        return f"submit:{self.cluster.name}:{self.batch}"
+        """Identity of the action; another once the spec asks for other resources, so that a mended spec is tried."""
+        asked = [dataclasses.asdict(self.job.resources), self.cluster.setup, self.cluster.containers]
+        return f"submit:{self.cluster.name}:{self.batch}:{short(digest_of(asked))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

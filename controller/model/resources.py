@@ -190,4 +190,6 @@ class Desired:
     broken: frozenset[str] = frozenset()
     broken_paths: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
+    retired: Mapping[str, Cluster] = field(default_factory=dict)
+    """Clusters that the commit no longer holds but on which runs are still active."""
     files_read: int = 0

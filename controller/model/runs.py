@@ -75,8 +75,8 @@ class RunRecord:
     """What the controller knows of one run; kept in the journal, rebuilt from the cluster when that is lost.
 
     Times are seconds since the epoch by the controller's clock, except ``started`` and ``ended``, which are the
-    cluster's. ``missing_since`` is when an active run was first seen nowhere. ``tries`` counts submits of the batch that
-    are known not to have gone through. ``on_remove`` is None while no spec has said it (after a lost journal).
+    cluster's. ``missing_since`` is when an active run was first seen nowhere. ``tries`` counts submits of the batch
+    that are known not to have gone through. ``on_remove`` is None while no spec has said it (after a lost journal).
     """
 
     run: Run

@@ -33,6 +33,9 @@ from controller.planning.statuses import Wait, statuses_of
 WANTED_AGAIN = frozenset({"SpecChanged", "SpecRemoved"})
 """Reasons of our own cancellations after which the same task may run again when it is asked for again."""
 
+CANCEL_AGAIN_S = 60.0
+"""How long after a cancellation a run that is still active is asked to end once more."""
+
 
 @dataclass(slots=True)
 class _Draft:
@@ -74,9 +77,13 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
 def _cancels(draft: _Draft) -> list[CancelRun]:
     cancels = []
     for record in draft.history.active():
-        cluster = draft.desired.clusters.get(record.run.cluster)
+        name = record.run.cluster
+        cluster = draft.desired.clusters.get(name) or draft.desired.retired.get(name)
         seen = draft.observed.clusters.get(record.run.cluster)
-        if cluster is None or seen is None or not seen.reachable or record.cancel_requested_at is not None:
+        asked = record.cancel_requested_at
+        if asked is not None and draft.now - asked < CANCEL_AGAIN_S:
+            continue
+        if cluster is None or seen is None or not seen.reachable:
             continue
         unwanted = _unwanted(draft, record)
         if unwanted is not None:
@@ -154,7 +161,7 @@ def _why_not(draft: _Draft, job: Job, cluster: Cluster, task: Task, cancelled: s
     ]
     if previous:
         return Wait(
-            "PreviousRunActive", f"its previous run {previous[0].id} is still active (on_change: {job.on_change})"
+            "PreviousRunActive", f"its previous run {previous[0].id} is active (on_change: {job.on_change})"
         )
     return None
 

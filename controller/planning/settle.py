@@ -124,13 +124,13 @@ def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -
     if any(event.owner == CANCELLED_OWNER for event in seen.events):
         return _cancelled(record, now)
     batch = seen.batch
-    if batch is None or not seen.queue_known:
+    if record.lapsed or batch is None or not seen.queue_known:
         return record
     if not batch.present and record.tries == 0:
-        return replace(record, lapsed=True, tries=0)
+        return replace(record, lapsed=True, state=TaskState.WAITING, tries=0)
     waited = now - record.intended_at
     if seen.accounting_known and waited >= grace_s:
-        return replace(record, lapsed=True, tries=batch.tries)
+        return replace(record, lapsed=True, state=TaskState.WAITING, tries=batch.tries)
     return replace(
         record,
         reason="SubmitUnanswered",
@@ -143,7 +143,7 @@ def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
     if job is not None and job.state in ENDED - REQUEUEABLE and job.exit_code not in (_CLAIM_LOST,):
         return _ended(record, job, job.ended or 0.0)
     return replace(
-        record, state=TaskState.UNKNOWN, reason="QueueUnknown", message="the scheduler's queue could not be read"
+        record, state=TaskState.UNKNOWN, reason="QueueUnknown", message="the queue could not be read"
     )
 
 

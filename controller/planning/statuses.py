@@ -84,13 +84,9 @@ def time_text(seconds: float | None) -> str | None:
 
 
 def _task_status(task: Task, record: RunRecord | None, wait: Wait | None) -> TaskStatus:
-    if record is None or (wait is not None and record.state is not TaskState.SUBMITTING):
+    if record is None or wait is not None or record.lapsed:
         reason, message = (wait.reason, wait.message) if wait else ("Planned", "to be submitted in this pass")
         return TaskStatus(id=task.id, state=TaskState.WAITING, reason=reason, message=message, digest=task.digest)
-    if record.lapsed and wait is not None:
-        return TaskStatus(
-            id=task.id, state=TaskState.WAITING, reason=wait.reason, message=wait.message, digest=task.digest
-        )
     return _record_status(task.id, record)
 
 
@@ -227,8 +223,7 @@ def _image_status(
     if on_engine:
         details["engine"] = "built"
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
-    keys = [f"build:{image.identity}", *(f"publish:{name}:{image.identity}" for name in clusters)]
-    failed = next((history.failures[key] for key in keys if key in history.failures), None)
+    failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
     if (where and all(where.values())) or (not where and on_engine):

@@ -1,0 +1,1 @@
+"""What the controller remembers between passes. All of it can be lost: see ``docs/architecture.md``."""

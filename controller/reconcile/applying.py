@@ -1,0 +1,144 @@
+"""A plan carried out: what is independent goes on side by side, what fails stops only what needs it."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
+from typing import assert_never
+
+import structlog
+
+from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
+from controller.model.observed import Observed
+from controller.model.plans import Action, BuildImage, CancelRun, Failure, Plan, PublishImage, StageFiles, SubmitBatch
+from controller.reconcile import acting
+from controller.reconcile.acting import Hands, Outcomes
+
+log = structlog.get_logger(__name__)
+
+WORKERS = 8
+_FIRST_RETRY_S = 30.0
+_LAST_RETRY_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Actions that go in one round trip, and the keys that have to be done before."""
+
+    actions: tuple[Action, ...]
+    needs: frozenset[str]
+    run: Callable[[], Outcomes]
+
+
+def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outcomes:
+    """Carry out a plan; return the outcome of every action that was begun. ``stop`` keeps new ones from starting."""
+    waiting = _units(plan, observed, hands)
+    outcomes: Outcomes = {}
+    running: dict[Future[Outcomes], _Unit] = {}
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        while waiting or running:
+            ready = [unit for unit in waiting if all(outcomes.get(key, "") is None for key in unit.needs)]
+            blocked = [unit for unit in waiting if any(outcomes.get(key) is not None for key in unit.needs)]
+            waiting = [unit for unit in waiting if unit not in ready and unit not in blocked]
+            if stop.is_set():
+                ready, waiting = [], []
+            for unit in ready:
+                running[pool.submit(_carry_out, unit)] = unit
+            if not running:
+                break
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                unit = running.pop(future)
+                outcomes |= future.result()
+                _note(unit, outcomes, hands)
+    return outcomes
+
+
+def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
+    units: list[_Unit] = []
+    cancels: dict[str, list[CancelRun]] = defaultdict(list)
+    stages: dict[str, list[StageFiles]] = defaultdict(list)
+    submits: dict[tuple[str, frozenset[str]], list[SubmitBatch]] = defaultdict(list)
+    for action in plan.actions:
+        needs = frozenset(plan.needs.get(action.key, ()))
+        match action:
+            case BuildImage():
+                units.append(_Unit((action,), needs, partial(acting.build, hands, action)))
+            case PublishImage():
+                units.append(_Unit((action,), needs, partial(acting.publish, hands, action)))
+            case StageFiles():
+                stages[action.cluster.name].append(action)
+            case SubmitBatch():
+                submits[(action.cluster.name, needs)].append(action)
+            case CancelRun():
+                cancels[action.cluster.name].append(action)
+            case _:
+                assert_never(action)
+    for cancel in cancels.values():
+        units.append(_Unit(tuple(cancel), frozenset(), partial(acting.cancel, hands, cancel)))
+    for stage in stages.values():
+        units.append(_Unit(tuple(stage), frozenset(), partial(acting.stage, hands, stage)))
+    for (name, needs), submit in submits.items():
+        facts = observed.clusters[name].facts
+        assert facts is not None, "the planner submits nothing to a cluster that it has not seen"
+        units.append(_Unit(tuple(submit), needs, partial(acting.submit, hands, submit, facts)))
+    return units
+
+
+def _carry_out(unit: _Unit) -> Outcomes:
+    try:
+        return unit.run()
+    except ControllerError as error:
+        return {action.key: error for action in unit.actions}
+    except Exception as error:  # the one place where a defect in one action must not stop the others
+        log.exception("action_crashed", actions=[action.key for action in unit.actions])
+        crash = TransientError("InternalError", f"{type(error).__name__}: {error}")
+        return {action.key: crash for action in unit.actions}
+
+
+def _note(unit: _Unit, outcomes: Mapping[str, ControllerError | None], hands: Hands) -> None:
+    """Log each outcome, and remember failures for their backoff."""
+    earlier = hands.journal.failures()
+    for action in unit.actions:
+        error = outcomes.get(action.key)
+        kind = type(action).__name__
+        if error is None:
+            log.info("action_done", action=action.key, kind=kind)
+            hands.say(action.key, "done")
+            continue
+        log.warning("action_failed", action=action.key, kind=kind, reason=error.reason, message=error.message)
+        hands.say(action.key, f"failed: {error.reason}: {error.message}")
+        if not isinstance(error, AmbiguousError):
+            before = earlier.get(action.key)
+            hands.journal.save_failure(action.key, failure_of(error, before, hands.clock()))
+    hands.journal.clear_failures(a.key for a in unit.actions if outcomes.get(a.key) is None and a.key in earlier)
+
+
+def failure_of(error: ControllerError, before: Failure | None, now: float) -> Failure:
+    """Return when to try again: doubling from 30 s to 30 min, a fifth more or less so that retries do not march."""
+    count = (before.count if before else 0) + 1
+    delay = min(_FIRST_RETRY_S * 2 ** (count - 1), _LAST_RETRY_S) * random.uniform(0.8, 1.2)
+    if isinstance(error, WaitingError):
+        delay = error.retry_after_s
+    if isinstance(error, StalledError):
+        delay = _LAST_RETRY_S
+    return Failure(
+        reason=error.reason,
+        message=error.message,
+        count=count,
+        next_try=now + delay,
+        stalled=isinstance(error, StalledError),
+        waiting=isinstance(error, WaitingError),
+    )
+
+
+def failures_in(outcomes: Mapping[str, ControllerError | None]) -> Iterable[tuple[str, ControllerError]]:
+    """Return the actions that failed; one that waits for something is no failure."""
+    return (
+        (key, error) for key, error in outcomes.items() if error is not None and not isinstance(error, WaitingError)
+    )

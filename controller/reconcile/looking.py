@@ -1,0 +1,139 @@
+"""What exists: every cluster and the engine looked at side by side, and the records brought up to date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+
+from controller.clusters.cluster import ClusterClient, Look
+from controller.containers.engine import Engine
+from controller.model.conditions import ACTIVE, TaskState
+from controller.model.observed import ClusterFacts, ClusterObservation, EngineObservation, Observed
+from controller.model.resources import Desired
+from controller.model.runs import RunRecord
+from controller.planning.absorb import absorb, acknowledged, strangers
+from controller.store.journal import Journal
+
+_FACTS_FOR_S = 86400.0
+_QUEUE_REMEMBERS_S = 240.0
+"""Below SLURM's MinJobAge (300 s by default): for so long an ended job is still in the queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One look at everything: what was seen, the records after it, and the spool files to acknowledge next time."""
+
+    observed: Observed
+    records: Mapping[str, RunRecord]
+    acknowledged: Mapping[str, tuple[str, ...]]
+    strangers: frozenset[str]
+    """Clusters on which runs of ours are that no record is known for."""
+
+
+def look(
+    desired: Desired,
+    journal: Journal,
+    client_of: Callable[[str], ClusterClient],
+    engine: Engine,
+    *,
+    instance: str,
+    now: float,
+    grace_s: float,
+) -> Sight:
+    """Look at everything once, all places at the same time. Writes nothing."""
+    records = journal.runs()
+    names = [*desired.clusters, *desired.retired]
+    with ThreadPoolExecutor(max_workers=max(1, min(16, len(names) + 1))) as pool:
+        asked = pool.submit(engine.observe) if desired.images else None
+        looks = {name: pool.submit(_look_at, client_of(name), journal, records, name, now) for name in names}
+        observations = {name: future.result() for name, future in looks.items()}
+        engine_seen: EngineObservation | None = asked.result() if asked is not None else None
+    updated = dict(records)
+    acks, unknown = {}, set()
+    for name, observation in observations.items():
+        mine = absorb(records.values(), observation, instance=instance, now=now, grace_s=grace_s)
+        updated |= mine
+        acks[name] = acknowledged(observation, mine)
+        if observation.reachable and strangers(observation, updated, instance=instance):
+            unknown.add(name)
+    return Sight(
+        observed=Observed(engine=engine_seen, clusters=observations),
+        records=_with_removal(updated, desired),
+        acknowledged=acks,
+        strangers=frozenset(unknown),
+    )
+
+
+def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord], now: float) -> None:
+    """Write what was seen into the journal; from then on the spool files may be taken away."""
+    journal.save_runs(record for key, record in sight.records.items() if before.get(key) != record)
+    for name, observation in sight.observed.clusters.items():
+        if not observation.reachable or observation.facts is None:
+            continue
+        journal.save_fact(f"acknowledged:{name}", json.dumps(sight.acknowledged[name]))
+        journal.save_fact(f"looked:{name}", str(now))
+        # A scan that could not be read, or runs that nobody knows: look at everything next time.
+        complete = name not in sight.strangers and "everything" not in observation.faults
+        journal.save_fact(f"scanned:{name}", "1" if complete else "0")
+        kept = observation.facts
+        if "facts" not in observation.faults:
+            journal.save_fact(f"facts:{name}", json.dumps({**asdict(kept), "at": now if kept.asked else None}))
+
+
+def _look_at(
+    client: ClusterClient, journal: Journal, records: Mapping[str, RunRecord], name: str, now: float
+) -> ClusterObservation:
+    known = json.loads(journal.fact(f"facts:{name}") or "{}")
+    asked_at = known.pop("at", None)
+    looked = float(journal.fact(f"looked:{name}") or 0)
+    active = [record for record in records.values() if record.run.cluster == name and record.state in ACTIVE]
+    unclear = [r for r in active if r.missing_since is not None or r.job_id is None or r.state is TaskState.UNKNOWN]
+    want = Look(
+        acknowledged=tuple(json.loads(journal.fact(f"acknowledged:{name}") or "[]")),
+        runs=tuple(record.id for record in unclear),
+        batches=tuple(sorted({record.batch for record in unclear if record.job_id is None})),
+        accounting_s=_accounting_s(active, unclear, looked, now),
+        facts=asked_at is None or now - asked_at > _FACTS_FOR_S,
+        full_scan=journal.fact(f"scanned:{name}") != "1",
+    )
+    observation = client.observe(want)
+    if observation.facts is None:
+        return observation
+    return replace(observation, facts=_merged(ClusterFacts(**known) if known else None, observation.facts, want.facts))
+
+
+def _accounting_s(active: list[RunRecord], unclear: list[RunRecord], looked: float, now: float) -> int:
+    """How far back to ask the accounting: not at all while the queue still tells of all that can have ended."""
+    if not active or (not unclear and now - looked < _QUEUE_REMEMBERS_S):
+        return 0
+    oldest = min(record.submitted_at or record.intended_at for record in active)
+    return int(min(max(now - oldest, 0) + 3600, 90 * 86400))
+
+
+def _merged(known: ClusterFacts | None, seen: ClusterFacts, asked: bool) -> ClusterFacts:
+    """Lay what was asked this time over what is remembered."""
+    if known is None:
+        return replace(seen, asked=asked)
+    lost = known.initialised and not known.lost and not seen.initialised and known.root == seen.root
+    lost = lost or (known.lost and not seen.initialised)
+    if asked:
+        return replace(seen, asked=True, lost=lost, initialised=seen.initialised or known.initialised)
+    return replace(
+        known,
+        root=seen.root,
+        host=seen.host,
+        user=seen.user,
+        lost=lost,
+        initialised=seen.initialised or known.initialised,
+    )
+
+
+def _with_removal(records: dict[str, RunRecord], desired: Desired) -> dict[str, RunRecord]:
+    """Keep each active run's ``on_remove`` as its spec says it now: once the spec is gone it is too late to ask."""
+    for key, record in records.items():
+        job = desired.jobs.get(record.run.job)
+        if job is not None and record.on_remove is not job.on_remove and record.state in ACTIVE:
+            records[key] = replace(record, on_remove=job.on_remove)
+    return records

@@ -1,0 +1,111 @@
+"""What is wanted: the newest commit's specs, with the last good version of each spec that it broke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from controller.model.resources import Cluster, Desired, Image, Job
+from controller.specs.compile import load
+from controller.specs.tree import Tree
+from controller.store.journal import Standing
+
+Resource = Cluster | Image | Job
+
+
+def with_last_good(
+    desired: Desired, standings: Mapping[str, Standing], tree_at: Callable[[str], Tree | None], *, active: Iterable[str]
+) -> Desired:
+    """Put the last good version of every broken resource in its place.
+
+    ``active`` names the clusters with active runs: those that the commit no longer holds come back as ``retired``.
+    A version whose commit is gone (a rewritten branch) cannot be had; its runs are left alone all the same.
+    """
+    old = _Old(tree_at)
+    hidden = {key for key, standing in standings.items() if standing.path in desired.broken_paths}
+    missing = {key for key in desired.broken | hidden if _find(desired, key) is None}
+    kept: dict[str, Resource] = {}
+    for key in sorted(missing):
+        standing = standings.get(key)
+        resource = old.find(key, standing) if standing is not None else None
+        if resource is not None:
+            kept[key] = resource
+    desired = _with(desired, kept)
+    retired = {}
+    for name in set(active) - set(desired.clusters):
+        standing = standings.get(f"Cluster/{name}")
+        cluster = old.find(f"Cluster/{name}", standing) if standing is not None else None
+        if isinstance(cluster, Cluster):
+            retired[name] = cluster
+    return replace(
+        desired, stale=frozenset(kept) & _keys(desired), broken=desired.broken | hidden & missing, retired=retired
+    )
+
+
+@dataclass(slots=True)
+class _Old:
+    """Earlier commits, each read once."""
+
+    tree_at: Callable[[str], Tree | None]
+    read: dict[str, Desired] | None = None
+
+    def find(self, key: str, standing: Standing) -> Resource | None:
+        """Return a resource as it stood."""
+        if self.read is None:
+            self.read = {}
+        if standing.commit not in self.read:
+            tree = self.tree_at(standing.commit)
+            self.read[standing.commit] = load(tree) if tree is not None else Desired(commit=standing.commit)
+        return _find(self.read[standing.commit], key)
+
+
+def _find(desired: Desired, key: str) -> Resource | None:
+    kind, _, name = key.partition("/")
+    match kind:
+        case "Cluster":
+            return desired.clusters.get(name)
+        case "Image":
+            return desired.images.get(name)
+        case _:
+            return desired.jobs.get(name)
+
+
+def _keys(desired: Desired) -> set[str]:
+    return (
+        {f"Cluster/{name}" for name in desired.clusters}
+        | {f"Image/{name}" for name in desired.images}
+        | {f"Job/{name}" for name in desired.jobs}
+    )
+
+
+def _with(desired: Desired, kept: Mapping[str, Resource]) -> Desired:
+    """Add resources of earlier commits; a job comes back only if what it names is there."""
+    clusters, images, jobs = dict(desired.clusters), dict(desired.images), dict(desired.jobs)
+    for resource in kept.values():
+        match resource:
+            case Cluster():
+                clusters[resource.name] = resource
+            case Image():
+                images[resource.name] = resource
+            case Job():
+                jobs[resource.name] = resource
+    complete = {
+        name: job
+        for name, job in jobs.items()
+        if job.cluster in clusters and (job.image is None or job.image in images)
+    }
+    return replace(desired, clusters=clusters, images=images, jobs=complete)
+
+
+def standings_of(desired: Desired) -> dict[str, Standing]:
+    """Return where every resource of this very commit stands; those of earlier commits keep their standing."""
+    resources: list[tuple[str, Resource]] = [
+        *((f"Cluster/{name}", cluster) for name, cluster in desired.clusters.items()),
+        *((f"Image/{name}", image) for name, image in desired.images.items()),
+        *((f"Job/{name}", job) for name, job in desired.jobs.items()),
+    ]
+    return {
+        key: Standing(path=resource.source.path, commit=desired.commit)
+        for key, resource in resources
+        if key not in desired.stale
+    }
