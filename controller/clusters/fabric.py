@@ -1,0 +1,193 @@
+"""SSH by fabric, in this process: the transport for sites where a key or an agent is enough to log in.
+
+One connection, opened when it is first needed and again after it broke; every script is a channel of it. Where the way
+leads is laid out in ``hops``.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+import paramiko
+
+from controller.clusters.exchange import CHUNK_BYTES, Output, exchange, settle
+from controller.clusters.framing import frame
+from controller.clusters.hops import Hop, hops_to
+from controller.clusters.shell import shell_unusable
+from controller.clusters.transport import Completed, Progress
+from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.model.resources import Connection
+
+MAX_CHANNELS = 8
+"""sshd's MaxSessions is 10 unless a site changed it."""
+_KEEPALIVE_S = 15
+_DEAD_AFTER_S = 60
+_NEVER_OPENED = (paramiko.SSHException, OSError, EOFError)
+
+# What it logs as errors it also raises, and with no logging set up it would end on standard error.
+logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
+
+
+class ChannelLink:
+    """One channel of a connection. Implements ``exchange.Link``."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._readable = select.poll()
+        self._readable.register(channel.fileno(), select.POLLIN)
+
+    def send(self, data: memoryview) -> None:
+        while data:
+            count = self._channel.send(data)
+            if count == 0:
+                raise BrokenPipeError("the channel takes no more input")
+            data = data[count:]
+
+    def end_input(self) -> None:
+        with suppress(OSError, EOFError):
+            self._channel.shutdown_write()
+
+    def receive(self, timeout_s: float) -> Output:
+        self._readable.poll(timeout_s * 1000)
+        # Asked before the buffers are emptied: what arrives in between is read next time.
+        ended = self._channel.eof_received or self._channel.closed
+        stdout = self._channel.recv(CHUNK_BYTES) if self._channel.recv_ready() else b""
+        stderr = self._channel.recv_stderr(CHUNK_BYTES) if self._channel.recv_stderr_ready() else b""
+        return Output(stdout, stderr, over=ended and not stdout and not stderr)
+
+    def abort(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with suppress(OSError, EOFError):
+            self._channel.close()
+
+    def exit_status(self) -> int:
+        """Return how the remote login shell ended; -1 when that was never said."""
+        return int(self._channel.exit_status)
+
+
+class FabricTransport:
+    """A login node reached by fabric."""
+
+    def __init__(self, connection: Connection, *, connect_timeout_s: int = 15) -> None:
+        self._connection = connection
+        self._connect_timeout_s = connect_timeout_s
+        self._lock = threading.Lock()
+        self._hops: tuple[Hop, ...] = ()
+        self._channels = threading.BoundedSemaphore(MAX_CHANNELS)
+
+    def run(
+        self,
+        script: str,
+        *,
+        payload: bytes | BinaryIO = b"",
+        timeout_s: float = 60.0,
+        progress: Progress | None = None,
+    ) -> Completed:
+        """See ``Transport.run``. ``timeout_s`` counts from when the script is sent; connecting has its own limits."""
+        framed = frame(script, login=True)
+        where = self._connection.host
+        with self._channels:
+            link = self._start(framed.command_line)
+            exchanged = exchange(link, framed, payload, timeout_s=timeout_s, progress=progress)
+        if not exchanged.timed_out and not exchanged.ending.started and link.exit_status() >= 0:
+            raise shell_unusable(where, exchanged.ending, link.exit_status())
+        return settle(exchanged, where=where, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """Close the connection and its gateways. A later ``run`` opens them again."""
+        with self._lock:
+            self._let_go()
+
+    def _start(self, command_line: str) -> ChannelLink:
+        """Start the remote shells. Nothing of the script is sent yet, so a broken connection is simply opened again."""
+        for last_try in (False, True):
+            hops = self._open()
+            try:
+                channel = hops[-1].link.transport.open_session()
+                link = ChannelLink(channel)
+                channel.exec_command(command_line)
+                return link
+            except paramiko.ChannelException as error:
+                message = f"{hops[-1].name} refused another session: {error.text}"
+                raise TransientError("Unreachable", message) from error
+            except _NEVER_OPENED as error:
+                self._drop(hops)
+                if last_try:
+                    message = f"{hops[-1].name} accepts no session: {error or type(error).__name__}"
+                    raise TransientError("Unreachable", message) from error
+        raise AssertionError("unreachable")
+
+    def _open(self) -> tuple[Hop, ...]:
+        with self._lock:
+            if self._hops and all(hop.link.is_connected for hop in self._hops):
+                return self._hops
+            self._let_go()
+            hops = hops_to(self._connection, connect_timeout_s=self._connect_timeout_s)
+            self._hops = hops
+            try:
+                for hop in hops:
+                    _open_hop(hop, self._connect_timeout_s)
+            except ControllerError:
+                self._let_go()
+                raise
+            return hops
+
+    def _drop(self, hops: tuple[Hop, ...]) -> None:
+        with self._lock:
+            if self._hops is hops:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        for hop in reversed(self._hops):
+            # The client, not the connection: that closes nothing once its transport has died.
+            hop.link.client.close()
+        self._hops = ()
+
+
+def _open_hop(hop: Hop, timeout_s: int) -> None:
+    """Connect and log in to one hop, whose gateway is open.
+
+    Raises:
+        StalledError: ``HostKeyRejected`` or ``AuthenticationFailed``.
+        TransientError: ``Unreachable``.
+    """
+    started = time.monotonic()
+    try:
+        hop.link.open()
+    except _NEVER_OPENED as error:
+        transport = hop.link.client.get_transport()
+        answered = hop.check.passed and transport is not None and transport.is_active()
+        hop.link.client.close()
+        if answered and isinstance(error, paramiko.SSHException) and time.monotonic() - started < timeout_s:
+            raise _refused(hop, error) from error
+        reason = str(error) or type(error).__name__
+        raise TransientError("Unreachable", f"{hop.name} cannot be reached: {reason}") from error
+    _watch(hop.link.transport)
+
+
+def _refused(hop: Hop, error: paramiko.SSHException) -> StalledError:
+    keys = ", ".join(hop.link.connect_kwargs["key_filename"]) or "none"
+    remedy = "Add the public key to authorized_keys there, or load the key into the SSH agent"
+    if isinstance(error, paramiko.BadAuthenticationType):
+        methods = ", ".join(error.allowed_types)
+        remedy = (
+            f"It asks for {methods}; set `transport: openssh` and log in by hand once with a ControlMaster, "
+            "whose connection is then used"
+        )
+    message = f"{hop.name} refused the log-in: {error} (identity files: {keys}, and the agent's). {remedy}."
+    return StalledError("AuthenticationFailed", message)
+
+
+def _watch(transport: Any) -> None:
+    """Have a dead peer noticed: without this a vanished network looks like a script that takes long."""
+    transport.set_keepalive(_KEEPALIVE_S)
+    if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_S * 1000)

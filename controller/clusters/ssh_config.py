@@ -1,0 +1,69 @@
+"""The SSH configuration for paramiko: what it cannot read itself is put into a form that it can.
+
+paramiko's reader knows ``Host``, ``Match`` and tokens, but no ``Include``. OpenSSH needs none of this. Format:
+ssh_config(5).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from controller.model.errors import ConfigurationError
+
+USER_FILE = "~/.ssh/config"
+SYSTEM_FILE = "/etc/ssh/ssh_config"
+_MAX_DEPTH = 16  # READCONF_MAX_DEPTH of OpenSSH
+_KEYWORD = re.compile(r"\s*(host|match|include)(?:\s*=\s*|\s+)(.*)", re.IGNORECASE)
+
+
+def configuration_text(path: str | None) -> str:
+    """Return the text of ``path`` alone, or of the user's and the system's file, with every ``Include`` filled in.
+
+    Raises:
+        ConfigurationError: ``path`` cannot be read, or files include one another in a circle (``SshConfigInvalid``).
+    """
+    if path is not None:
+        file = Path(path).expanduser()
+        if not file.is_file():
+            raise ConfigurationError("SshConfigInvalid", f"the SSH configuration {file} does not exist")
+        return _expanded(file, Path("~/.ssh").expanduser(), 0)
+    user = _expanded(Path(USER_FILE).expanduser(), Path("~/.ssh").expanduser(), 0)
+    system = _expanded(Path(SYSTEM_FILE), Path("/etc/ssh"), 0)
+    return f"{user}\nHost *\n{system}"
+
+
+def _expanded(file: Path, base: Path, depth: int) -> str:
+    if depth > _MAX_DEPTH:
+        raise ConfigurationError("SshConfigInvalid", f"{file} is included more than {_MAX_DEPTH} levels deep")
+    try:
+        lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        message = f"the SSH configuration {file} cannot be read: {error.strerror}"
+        raise ConfigurationError("SshConfigInvalid", message) from error
+    block = "Host *"
+    result: list[str] = []
+    for line in lines:
+        keyword = _KEYWORD.fullmatch(line)
+        if keyword is None:
+            result.append(line)
+        elif keyword[1].lower() == "include":
+            for found in _included(keyword[2], base):
+                result.append(_expanded(found, base, depth + 1))
+            # The included files' last Host ends with them.
+            result.append(block)
+        else:
+            block = line
+            result.append(line)
+    return "\n".join(result)
+
+
+def _included(patterns: str, base: Path) -> list[Path]:
+    found: list[Path] = []
+    for pattern in shlex.split(patterns, comments=True):
+        absolute = base / Path(pattern).expanduser()
+        found += sorted(Path(absolute.anchor).glob(str(absolute.relative_to(absolute.anchor))))
+    return found
