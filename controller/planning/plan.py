@@ -160,9 +160,7 @@ def _why_not(draft: _Draft, job: Job, cluster: Cluster, task: Task, cancelled: s
         and record.cancel_requested_at is None
     ]
     if previous:
-        return Wait(
-            "PreviousRunActive", f"its previous run {previous[0].id} is active (on_change: {job.on_change})"
-        )
+        return Wait("PreviousRunActive", f"its previous run {previous[0].id} is active (on_change: {job.on_change})")
     return None
 
 

@@ -142,9 +142,7 @@ def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
     job = seen.accounting
     if job is not None and job.state in ENDED - REQUEUEABLE and job.exit_code not in (_CLAIM_LOST,):
         return _ended(record, job, job.ended or 0.0)
-    return replace(
-        record, state=TaskState.UNKNOWN, reason="QueueUnknown", message="the queue could not be read"
-    )
+    return replace(record, state=TaskState.UNKNOWN, reason="QueueUnknown", message="the queue could not be read")
 
 
 def _alive(record: RunRecord, job: JobRecord) -> RunRecord:
