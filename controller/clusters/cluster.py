@@ -175,13 +175,13 @@ class ClusterClient:
                 raise WaitingError(error.reason, error.message, retry_after_s=30) from error
             raise TransientError(error.reason, f"cluster {self.cluster.name}: {error.message}") from error
 
-    def read_output(self, run: str, name: str, *, offset: int, limit: int) -> bytes:
+    def read_output(self, run: str, stream: str, *, offset: int, limit: int) -> bytes:
         """Return up to ``limit`` bytes of a run's ``stdout`` or ``stderr`` from ``offset``; negative: from the end.
 
         Raises:
             StalledError: there is no such file (``NoOutput``).
         """
-        script = self._script("read", run=run, name=name, offset=str(offset), limit=str(limit))
+        script = self._script("read", run=run, stream=stream, offset=str(offset), limit=str(limit))
         answer = self._ask(script, b"", timeout_s=_LOOK_S)
         part = answer.parts["output"]
         if part.exit_code != 0:

@@ -38,7 +38,8 @@ if [ -z "${script:-}" ]; then
 fi
 run=$base/runs/$run_id
 place=$run/.controller
-event_name=${run_id//\//~}
+tilde='~' # by name: a bare one in a replacement would become the home directory
+event_name=${run_id//\//$tilde}
 
 # event KIND JSON-REST: into the run's own directory, and into the spool for the controller to find.
 event() {
