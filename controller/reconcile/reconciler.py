@@ -7,14 +7,13 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, ResourceStatus, Truth
-from controller.model.documents import status_document, status_of
+from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError
 from controller.model.observed import EngineObservation, Observed
 from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
@@ -128,8 +127,10 @@ class Reconciler:
         plan = make_plan(desired, sight.observed, history, now=now, instance=settings.instance)
         return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before)
 
-    def run_pass(self, stop: threading.Event | None = None) -> PassResult:
-        """Run one pass to its end.
+    def run_pass(
+        self, stop: threading.Event | None = None, *, on_plan: Callable[[Plan], None] = lambda plan: None
+    ) -> PassResult:
+        """Run one pass to its end; once ``stop`` is set, no further action begins.
 
         Raises:
             ControllerError: the pass could not run at all. What goes wrong with single resources is in the result.
@@ -139,6 +140,7 @@ class Reconciler:
             ahead = self.look_ahead()
             log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
+            on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
             statuses, observed = self._after(ahead, outcomes)
@@ -171,10 +173,15 @@ class Reconciler:
     def _report(
         self, ahead: Prospect, statuses: tuple[ResourceStatus, ...]
     ) -> tuple[str | None, ControllerError | None]:
-        self._journal.save_statuses({status.key: json.dumps(status_document(status)) for status in statuses})
+        self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
         try:
             commit = report(
-                self._status_branch, statuses, spec_commit=ahead.desired.commit, problems=ahead.desired.problems
+                self.mirror,
+                self._status_branch,
+                statuses,
+                spec_commit=ahead.desired.commit,
+                path=self.settings.path,
+                problems=ahead.desired.problems,
             )
         except ControllerError as error:
             log.warning("report_failed", reason=error.reason, message=error.message)
@@ -227,7 +234,7 @@ class Reconciler:
         return last is None or self.mirror.is_ancestor(last, commit)
 
     def _earlier_statuses(self) -> dict[str, ResourceStatus]:
-        return {key: status_of(_json(text)) for key, text in self._journal.statuses().items()}
+        return {key: from_document(json.loads(text)) for key, text in self._journal.statuses().items()}
 
 
 def with_outcomes(observed: Observed, plan: Plan, outcomes: Outcomes) -> Observed:
@@ -258,8 +265,3 @@ def _approved(trailers: Mapping[str, str]) -> bool:
 
 def _is(status: ResourceStatus, condition: str) -> bool:
     return any(c.type == condition and c.status is Truth.TRUE for c in status.conditions)
-
-
-def _json(text: str) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(text)
-    return value
