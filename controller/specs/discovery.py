@@ -1,0 +1,56 @@
+"""Which files of a commit may be spec files.
+
+By name only: whether a file is one is seen when it is read. Must not read anything but ``.controllerignore``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pathspec import GitIgnoreSpec
+
+from controller.model.problems import Problem
+from controller.model.resources import FileEntry
+from controller.specs.tree import Tree
+
+IGNORE_FILE = ".controllerignore"
+_MAX_IGNORE_BYTES = 1 << 18
+_REGULAR = (0o100644, 0o100755)
+
+
+def spec_files(tree: Tree, entries: Sequence[FileEntry]) -> tuple[list[FileEntry], list[Problem]]:
+    """Return the regular ``.yaml`` and ``.yml`` files that are neither hidden nor ignored, and what is wrong with
+    ``.controllerignore`` (gitignore syntax, at the top of the tree)."""
+    found = [entry for entry in entries if _may_be_spec(entry)]
+    ignored, problems = _ignored(tree, entries)
+    if ignored is None:
+        return found, problems
+    return [entry for entry in found if not ignored.match_file(entry.path)], problems
+
+
+def _may_be_spec(entry: FileEntry) -> bool:
+    path = entry.path
+    return path.endswith((".yaml", ".yml")) and entry.mode in _REGULAR and not path.startswith(".") and "/." not in path
+
+
+def _ignored(tree: Tree, entries: Sequence[FileEntry]) -> tuple[GitIgnoreSpec | None, list[Problem]]:
+    entry = next((each for each in entries if each.path == IGNORE_FILE and each.mode in _REGULAR), None)
+    if entry is None:
+        return None, []
+    data = tree.read(entry.oid, limit=_MAX_IGNORE_BYTES + 1)
+    if len(data) > _MAX_IGNORE_BYTES:
+        return None, [_problem(0, f"larger than {_MAX_IGNORE_BYTES >> 10} KiB; nothing is ignored")]
+    lines = data.decode("utf-8", "surrogateescape").splitlines()
+    good, problems = [], []
+    for number, line in enumerate(lines, start=1):
+        try:
+            GitIgnoreSpec.from_lines([line])
+        except ValueError:
+            problems.append(_problem(number, "not a pattern in gitignore syntax; the line is passed over", line))
+        else:
+            good.append(line)
+    return GitIgnoreSpec.from_lines(good), problems
+
+
+def _problem(line: int, message: str, excerpt: str = "") -> Problem:
+    return Problem(path=IGNORE_FILE, line=line, column=1 if line else 0, message=message, excerpt=excerpt)

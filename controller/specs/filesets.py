@@ -1,0 +1,152 @@
+"""Parts of a commit's tree, known by content.
+
+Picks the files that a spec names and gives them a digest, without reading any but symbolic links: a link that leads
+out of what may be read is refused. Must not know which kind of spec asks.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from controller.model.digests import digest_of
+from controller.model.resources import FileEntry, FileSet
+from controller.specs.nearest import did_you_mean
+from controller.specs.tree import Tree
+
+_LINK = 0o120000
+_MAX_HOPS = 40
+"""Links followed in one path, as Linux has it (path_resolution(7))."""
+_MAX_TARGET = 4096
+
+
+class MissingPathError(Exception):
+    """A path that the commit does not hold, or that is not what it has to be; the message completes "<path> ..."."""
+
+
+class EscapeError(Exception):
+    """A symbolic link that leads out."""
+
+    def __init__(self, link: str, target: str, root: str) -> None:
+        where = f'"{root}"' if root else "the repository"
+        super().__init__(f'the symbolic link "{link}" leads out of {where} (to "{target[:80]}")')
+
+
+class Files:
+    """All files of one commit, looked up by path or by directory."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self.entries = sorted(tree.entries(), key=lambda entry: entry.path)
+        self._paths = [entry.path for entry in self.entries]
+        self._by_path = {entry.path: entry for entry in self.entries}
+        self._kept: dict[tuple[str, ...], FileSet] = {}
+
+    def get(self, path: str) -> FileEntry | None:
+        """Return the entry at a path, None if it is absent or a directory."""
+        return self._by_path.get(path)
+
+    def is_directory(self, path: str) -> bool:
+        """Return whether there are files below a path."""
+        return bool(self._below(path)) if path else bool(self.entries)
+
+    def select(self, paths: Iterable[str]) -> FileSet:
+        """Return the files at the paths, a directory standing for all below it; their own paths are kept.
+
+        Raises:
+            MissingPathError: the commit has nothing at a path.
+            EscapeError: a link among them leads out of the tree.
+        """
+        wanted = tuple(sorted({normal(path) for path in paths}))
+        if (kept := self._kept.get(wanted)) is None:
+            chosen = {entry.path: entry for path in wanted for entry in self._at(path)}
+            self._refuse_escapes(chosen.values(), "")
+            kept = self._kept[wanted] = self._file_set([chosen[path] for path in sorted(chosen)])
+        return kept
+
+    def context(self, directory: str) -> FileSet:
+        """Return all files below a directory, by paths relative to it.
+
+        Raises:
+            MissingPathError: there is no such directory.
+            EscapeError: a link below it leads out of it.
+        """
+        root = normal(directory)
+        entries = self._below(root) if root else self.entries
+        if not entries:
+            is_file = root in self._by_path
+            raise MissingPathError("is not a directory" if is_file else "is not in this commit" + self._hint(root))
+        self._refuse_escapes(entries, root)
+        start = len(root) + 1 if root else 0
+        return self._file_set([FileEntry(path=e.path[start:], mode=e.mode, oid=e.oid) for e in entries])
+
+    def _file_set(self, entries: list[FileEntry]) -> FileSet:
+        tree = digest_of([[entry.path, entry.mode, entry.oid] for entry in entries])
+        return FileSet(tree=tree, entries=tuple(entries), commit=self._tree.commit)
+
+    def _at(self, path: str) -> list[FileEntry]:
+        if not path:
+            return self.entries
+        if (entry := self._by_path.get(path)) is not None:
+            return [entry]
+        if not (below := self._below(path)):
+            raise MissingPathError("is not in this commit" + self._hint(path))
+        return below
+
+    def _below(self, directory: str) -> list[FileEntry]:
+        # "0" is the character after "/": every path below the directory sorts between the two.
+        start = bisect_left(self._paths, directory + "/")
+        return self.entries[start : bisect_left(self._paths, directory + "0")]
+
+    def _hint(self, path: str) -> str:
+        """Return a suggestion from the names beside the first part of a path that does not exist."""
+        if "*" in path or "?" in path:
+            return "; patterns are not supported, name a directory to take everything below it"
+        parent, rest = "", path.split("/")
+        while len(rest) > 1 and self.is_directory(posixpath.join(parent, rest[0])):
+            parent = posixpath.join(parent, rest.pop(0))
+        start = len(parent) + 1 if parent else 0
+        below = self._below(parent) if parent else self.entries
+        names = {posixpath.join(parent, entry.path[start:].partition("/")[0]) for entry in below[:10_000]}
+        return did_you_mean(posixpath.join(parent, rest[0]), sorted(names))
+
+    def _refuse_escapes(self, entries: Iterable[FileEntry], root: str) -> None:
+        for entry in entries:
+            if entry.mode == _LINK:
+                here = posixpath.dirname(entry.path)
+                target = self._target(entry)
+                if self._resolve(here.split("/") if here else [], target, root, _MAX_HOPS) is None:
+                    raise EscapeError(entry.path, target, root)
+
+    def _target(self, entry: FileEntry) -> str:
+        return self._tree.read(entry.oid, limit=_MAX_TARGET).decode("utf-8", "surrogateescape")
+
+    def _resolve(self, here: list[str], target: str, root: str, hops: int) -> list[str] | None:
+        """Return where a link's target is, from the directory ``here``; None if the way there leaves ``root``.
+
+        Goes part by part, because ``link/..`` is the parent of what the link points to.
+        """
+        floor = root.count("/") + 1 if root else 0
+        if target.startswith("/"):
+            return None
+        for part in target.split("/"):
+            if part == "..":
+                if len(here) <= floor:
+                    return None
+                here = here[:-1]
+            elif part not in ("", "."):
+                entry = self._by_path.get("/".join([*here, part]))
+                if entry is None or entry.mode != _LINK or hops == 0:
+                    here = [*here, part]
+                elif (reached := self._resolve(here, self._target(entry), root, hops - 1)) is None:
+                    return None
+                else:
+                    here = reached
+        return here
+
+
+def normal(path: str) -> str:
+    """Return a repository path without ``.`` parts, doubled or trailing slashes; "" for the root."""
+    clean = posixpath.normpath(path)
+    return "" if clean == "." else clean

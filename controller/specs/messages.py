@@ -1,0 +1,134 @@
+"""Cerberus errors as sentences: what is wrong, where, what was meant, what to do.
+
+Takes the nested errors of one document apart. Must not decide what is valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cerberus import errors
+
+from controller.specs import not_yet
+from controller.specs.nearest import did_you_mean, shown, type_name
+from controller.specs.schemas import Schema, schema_of
+from controller.specs.yaml_loader import Path
+
+_EXPECTED = {
+    "string": "a string",
+    "integer": "an integer",
+    "boolean": "true or false",
+    "dict": "a mapping",
+    "list": "a list",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One error of one document: where (at the key or at its value), and the words for it."""
+
+    path: Path
+    at_key: bool
+    message: str
+    remedy: str = ""
+
+
+def findings(schema: str, found: list[errors.ValidationError]) -> Iterator[Finding]:
+    """Yield what the errors of a document of a kind (or of ``Config``) say."""
+    for error in found:
+        if error.is_group_error:
+            yield from findings(schema, error.child_errors)
+        else:
+            yield _finding(schema, error)
+
+
+def dotted(path: Path) -> str:
+    """Return a path as people write it: ``resources.gpus.count``, ``files[0]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _finding(schema: str, error: errors.ValidationError) -> Finding:
+    path: Path = tuple(error.document_path)
+    name = dotted(path) if str(path[-1]).isprintable() else dotted(path[:-1])
+    in_key = "keysrules" in error.schema_path
+    match error.code:
+        case errors.UNKNOWN_FIELD.code:
+            return Finding(path, True, *_unknown(schema, path))
+        case errors.REQUIRED_FIELD.code:
+            return Finding(path[:-1], False, f'missing field "{name}"')
+        case errors.NOT_NULLABLE.code:
+            return Finding(path, True, f'"{name}" is empty', "give it a value or leave it out")
+        case errors.BAD_TYPE.code:
+            return Finding(path, False, *_type(name, error))
+        case errors.UNALLOWED_VALUE.code:
+            return Finding(path, False, *_value(schema, name, error))
+        case errors.MIN_VALUE.code:
+            return Finding(path, False, f'"{name}" must be at least {error.constraint}, not {shown(error.value)}')
+        case errors.MAX_VALUE.code:
+            return Finding(path, False, f'"{name}" must be at most {error.constraint}, not {shown(error.value)}')
+        case errors.MAX_LENGTH.code:
+            unit = "items" if isinstance(error.value, list) else "characters"
+            message = f'"{name[:60]}" must have at most {error.constraint} {unit}, not {len(error.value)}'
+            return Finding(path, in_key, message)
+        case errors.CUSTOM.code:
+            return _custom(path, name, in_key, error)
+        case _:
+            return Finding(path, in_key, f'"{name}" is not valid: {error.rule} {error.constraint}')
+
+
+def _custom(path: Path, name: str, in_key: bool, error: errors.ValidationError) -> Finding:
+    message, remedy = (*error.info, "")[:2]
+    if in_key:
+        return Finding(path, True, f"{shown(path[-1])} in {dotted(path[:-1])}: a name {message}", remedy)
+    value = error.value
+    given = f", not {shown(value)}" if isinstance(value, str) and ", not " not in message and "\n" not in value else ""
+    if message.startswith("must be ") and given:
+        message += given
+    return Finding(path, False, f'"{name}" {message}', remedy)
+
+
+def _unknown(schema: str, path: Path) -> tuple[str, str]:
+    name = dotted(path)
+    if (message := not_yet.field(schema, name)) is not None:
+        return message, "remove it"
+    known = _fields_at(schema_of(schema), path[:-1])
+    where = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
+    hint = did_you_mean(str(path[-1]), known)
+    return f"unknown field {shown(path[-1])}{where}{hint}", "" if hint else "known fields: " + ", ".join(known)
+
+
+def _fields_at(schema: Schema, path: Path) -> Schema:
+    for part in path:
+        rule = schema if isinstance(part, int) else schema[part]
+        schema = rule.get("schema", {})
+    return schema
+
+
+def _type(name: str, error: errors.ValidationError) -> tuple[str, str]:
+    types = [error.constraint] if isinstance(error.constraint, str) else list(error.constraint)
+    expected = " or ".join(_EXPECTED[each] for each in types)
+    value = error.value
+    given = type_name(value)
+    if not isinstance(value, dict | list):
+        given += f" ({shown(value)})"
+    remedy = ""
+    if "string" in types and isinstance(value, int | float):
+        remedy = f'quote it: "{str(value).lower()}"'
+    elif types == ["boolean"] and isinstance(value, str):
+        remedy = "write true or false, without quotes"
+    elif "integer" in types and isinstance(value, str) and value.isdecimal():
+        remedy = "remove the quotes"
+    elif types == ["list"] and isinstance(value, str):
+        remedy = f"write a list: [{value[:40]}]"
+    return f'"{name}" must be {expected}, not {given}', remedy
+
+
+def _value(schema: str, name: str, error: errors.ValidationError) -> tuple[str, str]:
+    if (message := not_yet.value(schema, name, error.value)) is not None:
+        return message, "allowed values: " + ", ".join(error.constraint)
+    hint = did_you_mean(str(error.value), error.constraint)
+    return f'"{name}" may not be {shown(error.value)}{hint}', "allowed values: " + ", ".join(error.constraint)

@@ -1,0 +1,53 @@
+"""The nearest known name, and how values are shown in messages.
+
+Words that messages about specs have in common. Must not know where a message comes from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+_TYPES: dict[type, str] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    list: "a list",
+    dict: "a mapping",
+    type(None): "empty",
+}
+_SHOWN = 60
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant, or None if none is near enough."""
+    names = list(known)
+    folded = {name.casefold().replace("-", "_"): name for name in names}
+    if (same := folded.get(word.casefold().replace("-", "_"))) is not None:
+        return same
+    found = difflib.get_close_matches(word[:100], names, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean "x"?``, or nothing if no known name is near."""
+    name = nearest(word, known)
+    return f'; did you mean "{name}"?' if name else ""
+
+
+def type_name(value: Any) -> str:
+    """Return how messages name the type of a YAML value, with its article."""
+    return _TYPES.get(type(value), type(value).__name__)
+
+
+def shown(value: Any) -> str:
+    """Return a value as text for a message: on one line, without control characters, and short."""
+    if isinstance(value, dict | list):
+        return "..."
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + '..."'

@@ -1,0 +1,202 @@
+"""One blob to a verdict: the specs in it, or what is wrong with it.
+
+Pure and independent of path and commit, so that a verdict can be kept by blob id and schema version. Must not look at
+any other file: references are resolved in ``compile``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from controller.specs import lookups, not_yet
+from controller.specs.checks import Checker
+from controller.specs.excerpts import excerpt
+from controller.specs.identity import (
+    Standing,
+    is_foreign_text,
+    misspelt_kind,
+    recover,
+    recoverable,
+    standing,
+    usable_name,
+)
+from controller.specs.messages import findings
+from controller.specs.nearest import did_you_mean, shown, type_name
+from controller.specs.schemas import KINDS
+from controller.specs.verdicts import Broken, Spec, Verdict, VerdictBuilder
+from controller.specs.yaml_loader import Document, Garbled, Loaded, Path, load
+
+_NOT_A_SPEC = "list the file in .controllerignore if it is not a spec"
+
+
+def parse_blob(data: bytes, *, checker: Checker | None = None) -> Verdict:
+    """Return what a file holds; never raises, whatever the bytes.
+
+    A ``checker`` may be shared by the calls of one thread.
+    """
+    loaded = load(data)
+    kinds = [(document, standing(document)) for document in loaded.documents]
+    garbled = [piece for piece in loaded.garbled if not is_foreign_text(piece.text)]
+    is_spec = any(s in (Standing.SPEC, Standing.STRAY) for _, s in kinds) or any(recoverable(p.text) for p in garbled)
+    if not is_spec and not garbled:
+        return Verdict()
+    lines = data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+    parser = _Parser(lines, checker or Checker())
+    parser.take_file_faults(loaded, is_spec)
+    for document, stands in kinds:
+        match stands:
+            case Standing.SPEC:
+                parser.take_spec(document, spoilt=bool(loaded.faults))
+            case Standing.STRAY:
+                parser.take_stray(document)
+            case Standing.OTHER if is_spec:
+                parser.take_other(document)
+    for piece in garbled:
+        parser.take_garbled(piece)
+    return parser.verdict.build()
+
+
+class _Parser:
+    """Collects one file's verdict, document by document."""
+
+    def __init__(self, lines: list[str], checker: Checker) -> None:
+        self._lines = lines
+        self._checker = checker
+        self.verdict = VerdictBuilder()
+
+    def _report(self, line: int, column: int, message: str, remedy: str = "", resource: str = "") -> None:
+        text = excerpt(self._lines, line, column)
+        self.verdict.add_problem(line, column, message, remedy, text, resource)
+
+    def take_file_faults(self, loaded: Loaded, is_spec: bool) -> None:
+        for fault in loaded.faults if is_spec else ():
+            self._report(fault.line, fault.column, fault.message, fault.remedy)
+
+    def take_garbled(self, piece: Garbled) -> None:
+        """Report a piece that is not YAML, and save the names in it from being taken for deleted."""
+        fault = piece.fault
+        names = recover(piece.text)
+        remedy = fault.remedy if names else "; ".join(filter(None, (fault.remedy, _NOT_A_SPEC)))
+        self._report(fault.line, fault.column, fault.message, remedy, names[0] if len(names) == 1 else "")
+        self.verdict.suspects.update(names)
+        self.verdict.opaque = True
+
+    def take_other(self, document: Document) -> None:
+        line, column = document.place(())
+        if isinstance(document.value, dict):
+            self._report(line, column, 'missing field "kind"', "kinds: " + ", ".join(KINDS))
+        else:
+            self._report(line, column, f"a spec must be a mapping, not {type_name(document.value)}")
+        self.verdict.opaque = True
+
+    def take_stray(self, document: Document) -> None:
+        """Report a document that has no ``kind`` but must have been meant as a spec."""
+        meant = misspelt_kind(document.value)
+        if meant is not None:
+            line, column = document.keys[(meant,)]
+            self._report(line, column, f'unknown field {shown(meant)}; did you mean "kind"?')
+        else:
+            self._report(*document.place(()), 'missing field "kind"', "kinds: " + ", ".join(KINDS))
+        name = usable_name(document.value.get("name"))
+        if name is not None:
+            self.verdict.suspects.update(f"{kind}/{name}" for kind in KINDS)
+        self.verdict.opaque = True
+
+    def take_spec(self, document: Document, *, spoilt: bool) -> None:
+        """Check a document that has a ``kind``; a valid one becomes a Spec, any other is broken."""
+        kind = document.value["kind"]
+        name = usable_name(document.value.get("name"))
+        for fault in document.faults:
+            key = f"{kind}/{name}" if kind in KINDS and name else ""
+            self._report(fault.line, fault.column, fault.message, fault.remedy, key)
+        self._save_repeated(document)
+        if not isinstance(kind, str) or kind not in KINDS:
+            self._unknown_kind(document, kind, name)
+            return
+        sound = self._check(document, kind, f"{kind}/{name}" if name else "") and not document.faults and not spoilt
+        line, column = document.keys[("kind",)]
+        if name is None:
+            self.verdict.opaque = True
+        elif not sound:
+            self.verdict.broken.append(Broken(key=f"{kind}/{name}", line=line, column=column))
+        else:
+            places = {_key_of(path): place for path, place in document.values.items() if 0 < len(path) <= 2}
+            places["kind"] = (line, column)
+            self.verdict.specs.append(Spec(kind=kind, name=name, data=document.value, places=places))
+
+    def _save_repeated(self, document: Document) -> None:
+        """Two specs with the ``---`` between them lost read as one with duplicate keys: save both names."""
+        if not document.repeated.keys() & {"kind", "name"}:
+            return
+        kinds = [document.value["kind"], *document.repeated.get("kind", [])]
+        names = [document.value.get("name"), *document.repeated.get("name", [])]
+        self.verdict.suspects.update(f"{k}/{n}" for k in kinds if k in KINDS for n in names if usable_name(n))
+        self.verdict.opaque = True
+
+    def _unknown_kind(self, document: Document, kind: Any, name: str | None) -> None:
+        line, column = document.place(("kind",))
+        kinds = "kinds: " + ", ".join(KINDS)
+        if not isinstance(kind, str):
+            self._report(line, column, f'"kind" must be a string, not {type_name(kind)}', kinds)
+        elif (message := not_yet.kind(kind)) is not None:
+            self._report(line, column, message, kinds)
+        else:
+            hint = did_you_mean(kind, KINDS)
+            remedy = kinds if hint else f"{kinds}; {_NOT_A_SPEC}"
+            self._report(line, column, f"unknown kind {shown(kind)}{hint}", remedy)
+        if name is not None:
+            self.verdict.suspects.update(f"{each}/{name}" for each in KINDS)
+        self.verdict.opaque = True
+
+    def _check(self, document: Document, kind: str, resource: str) -> bool:
+        """Report what the schema and the look-ups of a spec say; return whether it is valid."""
+        found = list(findings(kind, self._checker.errors(kind, document.value)))
+        for finding in found:
+            places = document.keys if finding.at_key else document.values
+            place = places.get(finding.path) or document.place(finding.path)
+            self._report(*place, finding.message, finding.remedy, resource)
+        faults = list(self._lookup_faults(document)) if kind == "Job" else []
+        for line, column, message, remedy in faults:
+            self._report(line, column, message, remedy, resource)
+        return not found and not faults
+
+    def _lookup_faults(self, document: Document) -> Iterator[tuple[int, int, str, str]]:
+        names = lookup_names(document.value)
+        for path, text in looked_up(document.value):
+            used = 0
+            for fault in lookups.faults(text, names):
+                line, column, used = self._place_in(document, path, fault.text, used)
+                yield line, column, fault.message, fault.remedy
+
+    def _place_in(self, document: Document, path: Path, text: str, used: int) -> tuple[int, int, int]:
+        """Return where a piece of a scalar stands in the source: the first occurrence not given out yet."""
+        line, column = document.place(path)
+        source = "\n".join([self._lines[line - 1][column - 1 :], *self._lines[line : line + 2000]])
+        first_line = text.partition("\n")[0]
+        at = source.find(first_line, used)
+        if at < 0:
+            return line, column, used
+        before = source[:at]
+        below = before.count("\n")
+        return line + below, at - before.rfind("\n") if below else column + at, at + len(first_line)
+
+
+def looked_up(data: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield the texts of a job in which look-ups are filled in: its command and its variables' values."""
+    if isinstance(command := data.get("command"), str):
+        yield ("command",), command
+    env = data.get("env")
+    for key, text in env.items() if isinstance(env, dict) else ():
+        if isinstance(text, str):
+            yield ("env", key), text
+
+
+def lookup_names(data: dict[str, Any]) -> dict[str, str | None]:
+    """Return the names that a job's look-ups may use, each with None or the reason why it has no value."""
+    without_image = None if "image" in data else "this job has no image"
+    return {"job.name": None, "cluster.name": None, "image.name": without_image}
+
+
+def _key_of(path: Path) -> str:
+    return ".".join(map(str, path))
