@@ -29,23 +29,21 @@ EXIT_NOT_RUN = 3
 class _Verbs(click.Group):
     """Knows its verbs by name, so that help and start-up import none of them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
         command: click.Command = import_module(f"controller.cli.{cmd_name}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.command(
-    cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CONTROLLER"}
-)
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CONTROLLER"})
 @click.version_option(package_name="controller", message="controller %(version)s")
 def cli() -> None:
     """A GitOps controller for containerised experiments on HPC clusters.

@@ -40,7 +40,10 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
     desired = load(mirror.tree(mirror.head(settings.branch), settings.path))
     cluster = desired.clusters.get(status.cluster)
     if cluster is None:
-        raise StalledError("ClusterUnknown", f"cluster {status.cluster} is no longer in the repository, so it is not known how to reach {task.run_dir}")
+        raise StalledError(
+            "ClusterUnknown",
+            f"cluster {status.cluster} is no longer in the repository, so it is not known how to reach {task.run_dir}",
+        )
     clients = Clients(settings.instance)
     try:
         run = task.run_dir.rpartition("/runs/")[2]

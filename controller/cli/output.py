@@ -44,7 +44,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, stret
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
         wraps = heading == stretch
-        table.add_column(heading, overflow="fold" if wraps else "ellipsis", no_wrap=not wraps, ratio=1 if wraps else None)
+        table.add_column(
+            heading, overflow="fold" if wraps else "ellipsis", no_wrap=not wraps, ratio=1 if wraps else None
+        )
     for row in rows:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
     target = console()

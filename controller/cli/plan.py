@@ -43,10 +43,10 @@ def command(given: Given, output: str) -> None:
 def _print_text(ahead, subject: str) -> None:  # type: ignore[no-untyped-def]
     from controller.model.digests import short
     from controller.planning.describe import steps_of
-    from controller.specs.excerpts import render_problem
+    from controller.specs.excerpts import draw
 
     for problem in ahead.desired.problems:
-        click.echo(render_problem(problem), err=True)
+        click.echo(draw(problem), err=True)
     click.echo(f"Commit {short(ahead.desired.commit)}: {subject}")
     steps = steps_of(ahead.plan)
     if not steps:

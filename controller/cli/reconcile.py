@@ -35,12 +35,12 @@ def command(given: Given, once: bool, wait: bool, timeout: str, verbose: bool, o
     from controller.cli.composition import only_one, open_reconciler, settings_from
     from controller.model.errors import WaitingError
     from controller.service.logs import configure_logging
-    from controller.specs.quantities import parse_duration
+    from controller.specs.quantities import duration_s
 
     if once and wait:
         raise click.UsageError("--once and --wait exclude each other")
     try:
-        patience_s = parse_duration(timeout)
+        patience_s = duration_s(timeout)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--timeout") from error
     configure_logging("info" if verbose else "critical")
@@ -89,8 +89,7 @@ class Narrator:
 
 
 def _one(reconciler: Reconciler, narrator: Narrator) -> PassResult:
-    result = reconciler.run_pass(on_plan=narrator.announce)
-    return result
+    return reconciler.run_pass(on_plan=narrator.announce)
 
 
 def _until_settled(reconciler: Reconciler, narrator: Narrator, patience_s: float) -> PassResult:
@@ -121,13 +120,13 @@ def _show(result: PassResult, output: str) -> None:
     from controller.cli.status import print_statuses
     from controller.model.digests import short
     from controller.planning.describe import kind_of, title
-    from controller.specs.excerpts import render_problem
+    from controller.specs.excerpts import draw
 
     if output == "json":
         print_json(_document(result))
         return
     for problem in result.desired.problems:
-        click.echo(render_problem(problem), err=True)
+        click.echo(draw(problem), err=True)
     for hold in result.plan.holds:
         click.echo(f"held back: {hold.reason}: {hold.message}", err=True)
     for action in result.plan.actions:

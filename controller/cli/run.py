@@ -30,7 +30,9 @@ _SOON_S = 10.0
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the secret that pushes are signed with.",
 )
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]), default="auto", show_default=True)
 @repository_options
 def command(
@@ -46,12 +48,12 @@ def command(
     from controller.service.daemon import ServiceOptions, serve
     from controller.service.logs import LogFormat, configure_logging
     from controller.service.pacing import Pace
-    from controller.specs.quantities import parse_duration
+    from controller.specs.quantities import duration_s
 
     configure_logging(log_level, LogFormat(log_format))
     settings = settings_from(given)
     try:
-        interval_s = float(parse_duration(interval)) if interval else settings.interval_s
+        interval_s = float(duration_s(interval)) if interval else settings.interval_s
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--interval") from error
     options = ServiceOptions(

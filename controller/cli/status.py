@@ -142,7 +142,7 @@ def _why(status: ResourceStatus) -> str:
     conditions = {condition.type: condition for condition in status.conditions}
     stalled, ready = conditions.get("Stalled"), conditions.get("Ready")
     shown = stalled if stalled is not None and stalled.status is Truth.TRUE else ready
-    if shown is None or shown.status is Truth.TRUE and shown is ready:
+    if shown is None or (shown.status is Truth.TRUE and shown is ready):
         return ""
     message = shown.message.splitlines()[0] if shown.message else ""
     return f"{shown.reason}: {message}" if message and message != shown.reason else shown.reason
@@ -152,7 +152,9 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
     from controller.cli.output import print_table
 
     click.echo(f"{status.kind} {status.name}" + (f" on {status.cluster}" if status.cluster else ""))
-    click.echo(f"  from {status.path} at {status.commit[:12]}" + (f", digest {status.digest[:12]}" if status.digest else ""))
+    click.echo(
+        f"  from {status.path} at {status.commit[:12]}" + (f", digest {status.digest[:12]}" if status.digest else "")
+    )
     for name, value in status.details.items():
         click.echo(f"  {name}: {value}")
     for condition in status.conditions:

@@ -174,7 +174,7 @@ def _cluster_fault(cluster: Cluster, seen: ClusterObservation | None) -> Wait | 
     if seen.facts.lost:
         return Wait(
             "WorkdirMissing",
-            f"cluster {cluster.name}: the work directory {seen.facts.root} was there before and is gone or not mounted. "
+            f"cluster {cluster.name}: {seen.facts.root} was there before and is gone or not mounted. "
             "If it was emptied on purpose, make it again with: "
             f"mkdir -p {seen.facts.root} && touch {seen.facts.root}/.controller",
             stalled=True,

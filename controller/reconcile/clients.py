@@ -15,9 +15,7 @@ from controller.schedulers import scheduler_named
 class Clients:
     """Opens a client for a cluster on first use."""
 
-    def __init__(
-        self, instance: str, *, connect: Callable[[Connection | None], Transport] = open_transport
-    ) -> None:
+    def __init__(self, instance: str, *, connect: Callable[[Connection | None], Transport] = open_transport) -> None:
         self._instance = instance
         self._connect = connect
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What one controller is told: which repository, where its state is, how patient it is. Read once, by the command line."""
+"""What one controller is told: which repository, where its state is, how patient it is."""
 
 from __future__ import annotations
 
