@@ -8,8 +8,8 @@ derived again from the commit and the attempt's number; nothing is drawn at rand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from controller.model.conditions import TaskState
 from controller.model.digests import digest_of, short
@@ -104,6 +104,8 @@ class RunRecord:
     """The submit of its batch is known not to have gone through: the same batch may be submitted again."""
     on_remove: OnRemove | None = None
     stderr_tail: str = ""
+    results: Mapping[str, str] = field(default_factory=dict)
+    """Metrics by name, as text."""
 
     @property
     def id(self) -> str:
