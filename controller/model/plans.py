@@ -59,6 +59,8 @@ class PlannedRun:
 
     run: Run
     task: Task
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """Files to be made in the run directory before the command starts: path -> text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,8 @@ class SubmitBatch:
     why: str
     resources: Resources
     """What each of the runs asks for: the job's own, grown after failures."""
+    max_running: int | None = None
+    """How many of the batch may run at once."""
     tries: int = 0
     """How many submits of this very batch are known not to have gone through."""
 

@@ -190,12 +190,13 @@ class LateValue:
     """A look-up that is known only when what a task needs has succeeded.
 
     ``text`` is the look-up as it stands in command or env, for example ``${{ needs.prepare.run_dir }}``; ``job`` the
-    job whose run is meant; ``metric`` the result's name, None for the run directory.
+    job that is meant; ``what`` is ``run_dir``, ``results.<metric>`` or ``table``: the path of a CSV file, made in the
+    run's own directory, with a line for each task of that job (task, run_dir, its matrix values, its metrics).
     """
 
     text: str
     job: str
-    metric: str | None = None
+    what: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +252,24 @@ class Job:
     schedule: str | None = None
     """Five fields of cron(5), in UTC; the job then runs once for each time, from the first one after it was seen."""
     results: Results = field(default_factory=Results)
+    tick: str | None = None
+    """With a schedule: the time, ISO 8601 in UTC, that the tasks' digests stand for; None before the first one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """Steps under one name; each is a job in ``Desired.jobs``."""
+
+    name: str
+    source: Source
+    steps: tuple[str, ...]
+    """Names of the steps' jobs, ``<workflow>.<step>``, in the order of the file."""
+
+
+def owner_of(job: str) -> str:
+    """Return ``Kind/name`` of the resource that a job's name belongs to: a Job, or the Workflow that it is a step of."""
+    workflow, dot, _ = job.partition(".")
+    return f"Workflow/{workflow}" if dot else f"Job/{job}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +285,8 @@ class Desired:
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
     jobs: Mapping[str, Job] = field(default_factory=dict)
+    """Jobs and the steps of workflows."""
+    workflows: Mapping[str, Workflow] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
     broken_paths: frozenset[str] = frozenset()

@@ -124,7 +124,7 @@ class Reconciler:
             approved=_approved(self.mirror.commit_info(commit).trailers),
             descends=self._descends(commit),
         )
-        plan = make_plan(desired, sight.observed, history, now=now, instance=settings.instance)
+        plan = make_plan(desired, sight.observed, history, now=now)
         return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before)
 
     def run_pass(
@@ -167,7 +167,7 @@ class Reconciler:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
         history = replace(ahead.history, runs=self._journal.runs(), failures=self._journal.failures())
-        plan = make_plan(ahead.desired, observed, history, now=self._clock(), instance=self.settings.instance)
+        plan = make_plan(ahead.desired, observed, history, now=self._clock())
         return plan.statuses, observed
 
     def _report(

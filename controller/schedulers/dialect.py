@@ -47,6 +47,7 @@ class SubmitRequest:
     count: int
     resources: Resources
     priority: int = 0
+    max_running: int | None = None
     scheduler_version: str = ""
 
 

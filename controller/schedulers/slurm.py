@@ -46,7 +46,8 @@ class Slurm:
             f"--export={'NIL' if _version(request.scheduler_version) >= (23, 2) else 'NONE'}",
         ]
         if request.count > 1:
-            argv.append(f"--array=0-{request.count - 1}")
+            at_once = f"%{request.max_running}" if request.max_running else ""
+            argv.append(f"--array=0-{request.count - 1}{at_once}")
         if request.priority < 0:
             argv.append(f"--nice={-request.priority}")
         argv += _resource_options(request.resources)
