@@ -88,6 +88,7 @@ class Mirror:
             ]
             if specs:
                 connection.fetch(specs)
+                cachedir.compact(self.directory)
 
     def head(self, branch: str | None = None) -> str:
         """Return the id of the commit at a branch's tip as of the last fetch; None is the remote's HEAD.

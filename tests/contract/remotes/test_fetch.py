@@ -172,3 +172,19 @@ def test_stale_locks_of_a_killed_fetch_do_not_matter(backend: Backend) -> None:
     after = backend.origin.commit({"x": "1"})
     mirror.fetch("main")
     assert mirror.head("main") == after
+
+
+def test_mirror_stays_compact(backend: Backend) -> None:
+    """Hundreds of passes, each with its fetch and its status commit, do not leave thousands of small files."""
+    from controller.repository.statusbranch import BRANCH, StatusBranch
+
+    mirror = backend.mirror()
+    mirror.fetch("main")
+    StatusBranch(mirror).write({f"jobs/{i:03x}.json": b"%d" % i for i in range(6000)}, message="Report")
+    after = backend.origin.commit({"x": "1"})
+    mirror.fetch("main", BRANCH)
+    objects = [path for path in (mirror.directory / "objects").rglob("*") if path.is_file()]
+    assert len(objects) < 20
+    assert paths(mirror, after) == ["README", "specs/a.yaml", "x"]
+    assert len(StatusBranch(mirror).read()) == 6000
+    assert StatusBranch(mirror).write({"jobs/000.json": b"other"}, message="Report").commit
