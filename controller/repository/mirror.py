@@ -128,7 +128,7 @@ class Mirror:
                     missing = "/".join(parts[: depth + 1])
                     raise subdirectory_not_found(self.url, commit, missing, rows)
                 at = pygit2.Oid(raw=rows[name])
-            return CommitTree(self.repository, commit, at)
+            return CommitTree(self._reading, commit, at)
 
     def is_ancestor(self, ancestor: str, commit: str) -> bool:
         """Return whether ``commit`` is ``ancestor`` or descends from it; False when either is not here."""
