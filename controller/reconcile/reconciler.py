@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 
@@ -17,7 +17,7 @@ from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError
 from controller.model.observed import EngineObservation, Observed
 from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
-from controller.model.resources import Desired
+from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
 from controller.planning.history import History
@@ -27,6 +27,7 @@ from controller.reconcile.applying import apply
 from controller.reconcile.clients import Clients
 from controller.reconcile.looking import Sight, look, remember
 from controller.reconcile.reporting import report
+from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
 from controller.repository.committree import CommitTree
@@ -47,6 +48,7 @@ class Prospect:
     history: History
     plan: Plan
     before: Mapping[str, RunRecord]
+    clockworks: Mapping[str, Clockwork]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,7 @@ class Reconciler:
         standings = self._journal.resources()
         active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
         desired = with_last_good(load(self._tree(commit)), standings, self._tree_or_none, active=active)
+        desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
         sight = look(
             desired,
             self._journal,
@@ -125,7 +128,7 @@ class Reconciler:
             descends=self._descends(commit),
         )
         plan = make_plan(desired, sight.observed, history, now=now)
-        return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before)
+        return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before, clockworks=clockworks)
 
     def run_pass(
         self, stop: threading.Event | None = None, *, on_plan: Callable[[Plan], None] = lambda plan: None
@@ -140,6 +143,8 @@ class Reconciler:
             ahead = self.look_ahead()
             log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
+            times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
+            self._journal.save_fact("clockworks", json.dumps(times))
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
@@ -192,7 +197,7 @@ class Reconciler:
         """Remember where each resource stands; forget those that are gone and have nothing active left."""
         desired, history = ahead.desired, ahead.history
         standings = standings_of(desired)
-        in_use = {f"Job/{record.run.job}" for record in history.active()}
+        in_use = {owner_of(record.run.job) for record in history.active()}
         in_use |= {f"Cluster/{record.run.cluster}" for record in history.active()}
         gone = set(history.paths) - set(standings) - desired.broken - desired.stale - in_use
         hidden = {key for key in gone if history.paths[key] in desired.broken_paths}
@@ -232,6 +237,10 @@ class Reconciler:
             tip = self.mirror.tip(self.settings.status_branch)
             last = self.mirror.commit_info(tip).trailers.get("Spec-Commit") if tip else None
         return last is None or self.mirror.is_ancestor(last, commit)
+
+    def _clockworks(self) -> dict[str, Clockwork]:
+        known = json.loads(self._journal.fact("clockworks") or "{}")
+        return {name: Clockwork(**value) for name, value in known.items()}
 
     def _earlier_statuses(self) -> dict[str, ResourceStatus]:
         return {key: from_document(json.loads(text)) for key, text in self._journal.statuses().items()}
