@@ -46,7 +46,7 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
             self._say(field, str(error))
 
     def _check_with_duration(self, field: Any, value: Any) -> None:
-        self._quantity(quantities.duration_s, field, value)
+        self._quantity(quantities.duration_s, field, str(value))
 
     def _check_with_walltime(self, field: Any, value: Any) -> None:
         self._quantity(quantities.walltime_s, field, value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cerberus import errors
 
 from controller.specs import not_yet
-from controller.specs.nearest import did_you_mean, shown, type_name
+from controller.specs.nearest import did_you_mean, nearest, shown, type_name
 from controller.specs.schemas import Schema, schema_of
 from controller.specs.yaml_loader import Path
 
@@ -35,11 +35,19 @@ class Finding:
 
 
 def findings(schema: str, found: list[errors.ValidationError]) -> Iterator[Finding]:
-    """Yield what the errors of a document of a kind (or of ``Config``) say."""
+    """Yield what the errors of a document of a kind (or of ``Config``) say.
+
+    A missing field that was only misspelt is told once, where it stands.
+    """
+    misspelt = {
+        (*error.document_path[:-1], nearest(str(error.document_path[-1]), _known(schema, error.document_path)))
+        for error in found
+        if error.code == errors.UNKNOWN_FIELD.code
+    }
     for error in found:
         if error.is_group_error:
             yield from findings(schema, error.child_errors)
-        else:
+        elif error.code != errors.REQUIRED_FIELD.code or tuple(error.document_path) not in misspelt:
             yield _finding(schema, error)
 
 
@@ -95,17 +103,18 @@ def _unknown(schema: str, path: Path) -> tuple[str, str]:
     name = dotted(path)
     if (message := not_yet.field(schema, name)) is not None:
         return message, "remove it"
-    known = _fields_at(schema_of(schema), path[:-1])
+    known = _known(schema, path)
     where = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
     hint = did_you_mean(str(path[-1]), known)
     return f"unknown field {shown(path[-1])}{where}{hint}", "" if hint else "known fields: " + ", ".join(known)
 
 
-def _fields_at(schema: Schema, path: Path) -> Schema:
-    for part in path:
-        rule = schema if isinstance(part, int) else schema[part]
-        schema = rule.get("schema", {})
-    return schema
+def _known(schema: str, path: Path) -> Schema:
+    """Return the fields that there are beside the one at a path. No list in a schema holds mappings."""
+    fields = schema_of(schema)
+    for part in path[:-1]:
+        fields = fields[str(part)].get("schema", {})
+    return fields
 
 
 def _type(name: str, error: errors.ValidationError) -> tuple[str, str]:

@@ -58,6 +58,10 @@ class Document:
             path = path[:-1]
         return self.values.get(path, (self.line, 1))
 
+    def place_of(self, path: Path, *, at_key: bool) -> Place:
+        """Return where a key, or the value under it, stands."""
+        return (self.keys.get(path) if at_key else None) or self.place(path)
+
 
 @dataclass(slots=True)
 class Garbled:
