@@ -32,6 +32,8 @@ class Finding:
     at_key: bool
     message: str
     remedy: str = ""
+    missing: bool = False
+    """The field at the path is absent, and the place is that of what should hold it."""
 
 
 def findings(schema: str, found: list[errors.ValidationError]) -> Iterator[Finding]:
@@ -67,7 +69,7 @@ def _finding(schema: str, error: errors.ValidationError) -> Finding:
         case errors.UNKNOWN_FIELD.code:
             return Finding(path, True, *_unknown(schema, path))
         case errors.REQUIRED_FIELD.code:
-            return Finding(path[:-1], False, f'missing field "{name}"')
+            return Finding(path, False, f'missing field "{name}"', missing=True)
         case errors.NOT_NULLABLE.code:
             return Finding(path, True, f'"{name}" is empty', "give it a value or leave it out")
         case errors.BAD_TYPE.code:
@@ -92,10 +94,8 @@ def _custom(path: Path, name: str, in_key: bool, error: errors.ValidationError) 
     message, remedy = (*error.info, "")[:2]
     if in_key:
         return Finding(path, True, f"{shown(path[-1])} in {dotted(path[:-1])}: a name {message}", remedy)
-    value = error.value
-    given = f", not {shown(value)}" if isinstance(value, str) and ", not " not in message and "\n" not in value else ""
-    if message.startswith("must be ") and given:
-        message += given
+    if message.startswith("must be ") and not isinstance(error.value, dict | list):
+        message += f", not {shown(error.value)}"
     return Finding(path, False, f'"{name}" {message}', remedy)
 
 

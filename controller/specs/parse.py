@@ -151,7 +151,11 @@ class _Parser:
 
     def _check(self, document: Document, kind: str, resource: str) -> bool:
         """Report what the schema and the look-ups of a spec say; return whether it is valid."""
-        found = list(findings(kind, self._checker.errors(kind, document.value)))
+        found = [
+            finding
+            for finding in findings(kind, self._checker.errors(kind, document.value))
+            if ((*finding.path[:-1], "<<") if finding.missing else finding.path) not in document.void
+        ]
         for finding in found:
             place = document.place_of(finding.path, at_key=finding.at_key)
             self._report(*place, finding.message, finding.remedy, resource)
