@@ -28,6 +28,10 @@ MAX_CHANNELS = 8
 """sshd's MaxSessions is 10 unless a site changed it."""
 _KEEPALIVE_S = 15
 _DEAD_AFTER_S = 60
+_REFUSALS = 30
+_REFUSALS_BEFORE_LOWERING = 3
+_REFUSAL_PAUSE_S = 0.2
+_CLOSING_PAUSE_S = 0.002
 _NEVER_OPENED = (paramiko.SSHException, OSError, EOFError)
 
 # What it logs as errors it also raises, and with no logging set up it would end on standard error.
@@ -41,6 +45,10 @@ class ChannelLink:
         self._channel = channel
         self._readable = select.poll()
         self._readable.register(channel.fileno(), select.POLLIN)
+
+    def start(self, command_line: str) -> None:
+        """Have the far side's login shell run ``command_line``."""
+        self._channel.exec_command(command_line)
 
     def send(self, data: memoryview) -> None:
         while data:
@@ -56,10 +64,14 @@ class ChannelLink:
     def receive(self, timeout_s: float) -> Output:
         self._readable.poll(timeout_s * 1000)
         # Asked before the buffers are emptied: what arrives in between is read next time.
-        ended = self._channel.eof_received or self._channel.closed
+        closed, ended = self._channel.closed, self._channel.eof_received
         stdout = self._channel.recv(CHUNK_BYTES) if self._channel.recv_ready() else b""
         stderr = self._channel.recv_stderr(CHUNK_BYTES) if self._channel.recv_stderr_ready() else b""
-        return Output(stdout, stderr, over=ended and not stdout and not stderr)
+        silent = not stdout and not stderr
+        if silent and ended and not closed:
+            # The exit status is still to come, and the server counts the session until then.
+            time.sleep(_CLOSING_PAUSE_S)
+        return Output(stdout, stderr, over=closed and silent)
 
     def abort(self) -> None:
         self.close()
@@ -73,6 +85,42 @@ class ChannelLink:
         return int(self._channel.exit_status)
 
 
+class ChannelSlots:
+    """How many channels are open at once: lowered to what the server evidently allows."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._take()
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._used -= 1
+            self._changed.notify()
+
+    def step_back(self, *, lower: bool) -> None:
+        """Give the slot up after a refusal and wait for another; ``lower``: the server allows no more than the rest."""
+        with self._changed:
+            self._used -= 1
+            if lower:
+                self._limit = max(1, self._used)
+            self._changed.wait(_REFUSAL_PAUSE_S)
+            self._take()
+
+    def alone(self) -> bool:
+        """Return whether the caller holds the only slot in use."""
+        with self._changed:
+            return self._used == 1
+
+    def _take(self) -> None:
+        self._changed.wait_for(lambda: self._used < self._limit)
+        self._used += 1
+
+
 class FabricTransport:
     """A login node reached by fabric."""
 
@@ -81,7 +129,7 @@ class FabricTransport:
         self._connect_timeout_s = connect_timeout_s
         self._lock = threading.Lock()
         self._hops: tuple[Hop, ...] = ()
-        self._channels = threading.BoundedSemaphore(MAX_CHANNELS)
+        self._slots = ChannelSlots(MAX_CHANNELS)
 
     def run(
         self,
@@ -94,7 +142,7 @@ class FabricTransport:
         """See ``Transport.run``. ``timeout_s`` counts from when the script is sent; connecting has its own limits."""
         framed = frame(script, login=True)
         where = self._connection.host
-        with self._channels:
+        with self._slots:
             link = self._start(framed.command_line)
             exchanged = exchange(link, framed, payload, timeout_s=timeout_s, progress=progress)
         if not exchanged.timed_out and not exchanged.ending.started and link.exit_status() >= 0:
@@ -107,23 +155,31 @@ class FabricTransport:
             self._let_go()
 
     def _start(self, command_line: str) -> ChannelLink:
-        """Start the remote shells. Nothing of the script is sent yet, so a broken connection is simply opened again."""
-        for last_try in (False, True):
+        """Start the remote shells. Nothing of the script is sent yet, so what fails here is simply tried again."""
+        refusals = breaks = 0
+        while True:
             hops = self._open()
+            name = hops[-1].name
+            started = time.monotonic()
             try:
-                channel = hops[-1].link.transport.open_session()
-                link = ChannelLink(channel)
-                channel.exec_command(command_line)
+                link = ChannelLink(hops[-1].link.transport.open_session())
+                link.start(command_line)
                 return link
-            except paramiko.ChannelException as error:
-                message = f"{hops[-1].name} refused another session: {error.text}"
-                raise TransientError("Unreachable", message) from error
             except _NEVER_OPENED as error:
-                self._drop(hops)
-                if last_try:
-                    message = f"{hops[-1].name} accepts no session: {error or type(error).__name__}"
+                waited = time.monotonic() - started >= self._connect_timeout_s
+                if hops[-1].link.is_connected and not waited:
+                    # Not by the error's type: paramiko gives ChannelException to one only of those refused at once.
+                    refusals += 1
+                    if refusals == _REFUSALS:
+                        raise TransientError("Unreachable", f"{name} refuses another session: {error}") from error
+                    self._slots.step_back(lower=refusals >= _REFUSALS_BEFORE_LOWERING)
+                    continue
+                breaks += 1
+                if not hops[-1].link.is_connected or self._slots.alone():
+                    self._drop(hops)
+                if breaks == 2 or waited:
+                    message = f"{name} accepts no session: {error or type(error).__name__}"
                     raise TransientError("Unreachable", message) from error
-        raise AssertionError("unreachable")
 
     def _open(self) -> tuple[Hop, ...]:
         with self._lock:
