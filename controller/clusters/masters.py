@@ -38,6 +38,8 @@ Host *
   PermitLocalCommand no
   LogLevel DEBUG1
 """
+_LOG_BYTES = 1024 * 1024
+"""A master goes on writing, some 600 bytes a session: emptied when it is longer than this."""
 _SOCKET_PARENT_LENGTH = 60
 """Characters that leave room in sun_path (108 bytes, unix(7)) for our names and the suffix that ssh adds at first."""
 
@@ -66,6 +68,9 @@ class Master:
             if not self._sure:
                 self._find_or_start(self._directory)
                 self._sure = True
+            log = self._directory / "master.log"
+            if log.exists() and log.stat().st_size > _LOG_BYTES:
+                os.truncate(log, 0)
             return self._ssh(self._directory, own=self._own)
 
     def doubt(self) -> None:
@@ -97,7 +102,9 @@ class Master:
         """Connect, log in and leave a master behind. Nothing is run on the far side."""
         (directory / "s").unlink(missing_ok=True)
         log = directory / "master.log"
-        arguments = ("-o", "ControlMaster=yes", "-o", "ControlPersist=10m", "-N", "-f")
+        log.write_bytes(b"")
+        # Without -v a master that is to persist sends what its gateways say to /dev/null.
+        arguments = ("-v", "-o", "ControlMaster=yes", "-o", "ControlPersist=10m", "-N", "-f")
         if not self._call(directory, *arguments, own=True, log=log):
             text = log.read_text(encoding="utf-8", errors="replace")
             raise refusal(text, where=self._connection.host, known_hosts=self._connection.known_hosts)
@@ -108,7 +115,7 @@ class Master:
         Its output goes to a file: a master that stays in the background would hold a pipe open.
         """
         argv = [*self._ssh(directory, own=own), *arguments, "--", self._connection.host]
-        with (log or Path(os.devnull)).open("wb") as output:
+        with (log or Path(os.devnull)).open("ab") as output:
             try:
                 child = subprocess.Popen(
                     argv,
