@@ -245,5 +245,9 @@ def _refused(hop: Hop, error: paramiko.SSHException) -> StalledError:
 def _watch(transport: Any) -> None:
     """Have a dead peer noticed: without this a vanished network looks like a script that takes long."""
     transport.set_keepalive(_KEEPALIVE_S)
-    if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+    if not isinstance(transport.sock, socket.socket):
+        return
+    # A script is three small packets and an answer: with Nagle's algorithm each run waits 40 ms for an ACK.
+    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_S * 1000)

@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from controller.clusters.processes import clean_environment
-from controller.clusters.ssh_config import SYSTEM_FILE, USER_FILE
+from controller.clusters.ssh_config import SYSTEM_FILE, USER_FILE, named_file
 from controller.clusters.ssh_words import refusal
 from controller.model.errors import ConfigurationError
 from controller.model.resources import Connection
@@ -153,8 +153,9 @@ class Master:
         """Return a new directory that nobody else can enter, with the configuration in it."""
         parents = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir())
         fitting = [p for p in parents if p and len(p) <= _SOCKET_PARENT_LENGTH and os.access(p, os.W_OK)]
+        configuration = self._configuration()
         directory = Path(tempfile.mkdtemp(prefix="ssh-", dir=fitting[0] if fitting else "/tmp"))
-        (directory / "config").write_text(self._configuration(), encoding="utf-8")
+        (directory / "config").write_text(configuration, encoding="utf-8")
         return directory
 
     def _configuration(self) -> str:
@@ -164,7 +165,8 @@ class Master:
             lines += [f"  UserKnownHostsFile {_quoted(wanted.known_hosts)}", "  GlobalKnownHostsFile /dev/null"]
         if wanted.identity_file is not None:
             lines.append(f"  IdentityFile {_quoted(wanted.identity_file)}")
-        files = (USER_FILE, SYSTEM_FILE) if wanted.ssh_config is None else (wanted.ssh_config,)
+        # Include passes over a file that is not there in silence.
+        files = (USER_FILE, SYSTEM_FILE) if wanted.ssh_config is None else (str(named_file(wanted.ssh_config)),)
         lines += [f"Include {_quoted(file)}" for file in files]
         return "\n".join(lines) + "\n"
 

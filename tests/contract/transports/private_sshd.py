@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 SSHD = Path("/usr/sbin/sshd")
@@ -110,16 +111,16 @@ class PrivateSshd:
     def cut(self) -> None:
         """Cut every connection, as a crash of the login node would."""
         for pid in self.connections():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """Stop listening and cut every connection."""
         if self._process is not None:
             connections = self.connections()
             self._process.kill()
-            self._process.wait()
             for pid in connections:
-                with_child = Path(f"/proc/{pid}/comm")
-                if with_child.exists() and with_child.read_text().startswith("sshd"):
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            self._process.wait()
             self._process = None

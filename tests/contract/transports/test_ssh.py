@@ -17,7 +17,7 @@ from private_sshd import PrivateSshd, free_port, make_key, public, wait_until
 
 from controller.clusters.framing import frame
 from controller.clusters.transport import Transport
-from controller.model.errors import AmbiguousError, StalledError, TransientError
+from controller.model.errors import AmbiguousError, ConfigurationError, StalledError, TransientError
 from controller.model.resources import Connection
 
 pytestmark = pytest.mark.timeout(120)
@@ -161,6 +161,34 @@ class TestLogIn:
         shutil.move(client.ssh_config, parts / "login")
         client.ssh_config.write_text(f"Include {parts}/*\nHost other\n  Port 1\n")
         assert opened(client.connection(ssh)).run("echo in").stdout == b"in\n"
+
+
+class TestConfiguration:
+    """A connection that cannot be meant is refused before anything is opened."""
+
+    def test_configuration_missing(self, ssh: str, client: Client, opened: Open, evidence: Path) -> None:
+        """A configuration that is named has to be there."""
+        connection = client.connection(ssh, ssh_config=str(client.directory / "nowhere"))
+        assert "does not exist" in str(refusal(opened(connection), ConfigurationError, evidence))
+
+    def test_gateways_in_a_circle(self, client: Client, server: PrivateSshd, opened: Open, evidence: Path) -> None:
+        """Gateways that lead to one another are told so."""
+        client.ssh_config.write_text("Host login\n  ProxyJump a\nHost a\n  ProxyJump b\nHost b\n  ProxyJump a\n")
+        assert "circle" in str(refusal(opened(client.connection("fabric")), ConfigurationError, evidence))
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"transport": "telnet"},
+            {"host": "-oProxyCommand=id"},
+            {"proxy_jump": "gw,-oProxyCommand=id"},
+            {"host": "a b"},
+        ],
+    )
+    def test_connection_refused(self, client: Client, opened: Open, fields: dict[str, str]) -> None:
+        """No such transport; a host that ssh would take for an option."""
+        with pytest.raises(ConfigurationError):
+            opened(client.connection(fields.pop("transport", "openssh"), **fields))
 
 
 class TestUnreachable:
