@@ -32,7 +32,7 @@ _REFUSALS = 30
 _REFUSALS_BEFORE_LOWERING = 3
 _REFUSAL_PAUSE_S = 0.2
 _CLOSING_PAUSE_S = 0.002
-_NEVER_OPENED = (paramiko.SSHException, OSError, EOFError)
+_BROKEN: tuple[type[Exception], ...] = (paramiko.SSHException, OSError, EOFError)
 
 # What it logs as errors it also raises, and with no logging set up it would end on standard error.
 logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
@@ -47,18 +47,25 @@ class ChannelLink:
         self._readable.register(channel.fileno(), select.POLLIN)
 
     def start(self, command_line: str) -> None:
-        """Have the far side's login shell run ``command_line``."""
-        self._channel.exec_command(command_line)
+        """Have the far side's login shell run ``command_line``, or close the channel."""
+        try:
+            self._channel.exec_command(command_line)
+        except _BROKEN:
+            self.close()
+            raise
 
     def send(self, data: memoryview) -> None:
         while data:
-            count = self._channel.send(data)
+            try:
+                count = self._channel.send(data)
+            except (paramiko.SSHException, EOFError) as error:
+                raise BrokenPipeError("the connection is gone") from error
             if count == 0:
                 raise BrokenPipeError("the channel takes no more input")
             data = data[count:]
 
     def end_input(self) -> None:
-        with suppress(OSError, EOFError):
+        with suppress(*_BROKEN):
             self._channel.shutdown_write()
 
     def receive(self, timeout_s: float) -> Output:
@@ -77,7 +84,7 @@ class ChannelLink:
         self.close()
 
     def close(self) -> None:
-        with suppress(OSError, EOFError):
+        with suppress(*_BROKEN):
             self._channel.close()
 
     def exit_status(self) -> int:
@@ -165,7 +172,7 @@ class FabricTransport:
                 link = ChannelLink(hops[-1].link.transport.open_session())
                 link.start(command_line)
                 return link
-            except _NEVER_OPENED as error:
+            except _BROKEN as error:
                 waited = time.monotonic() - started >= self._connect_timeout_s
                 if hops[-1].link.is_connected and not waited:
                     # Not by the error's type: paramiko gives ChannelException to one only of those refused at once.
@@ -218,7 +225,7 @@ def _open_hop(hop: Hop, timeout_s: int) -> None:
     started = time.monotonic()
     try:
         hop.link.open()
-    except _NEVER_OPENED as error:
+    except _BROKEN as error:
         transport = hop.link.client.get_transport()
         answered = hop.check.passed and transport is not None and transport.is_active()
         hop.link.client.close()

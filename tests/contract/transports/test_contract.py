@@ -15,7 +15,10 @@ from private_sshd import wait_until
 from controller.clusters.transport import Transport
 from controller.model.errors import AmbiguousError
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 MIB = 1024 * 1024
 STRANGE = 'it\'s "quoted" $HOME `id` \\ * ! % ~ \t é 漢字 🜁'

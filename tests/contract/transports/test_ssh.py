@@ -20,7 +20,10 @@ from controller.clusters.transport import Transport
 from controller.model.errors import AmbiguousError, ConfigurationError, StalledError, TransientError
 from controller.model.resources import Connection
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 Open = Callable[..., Transport]
 StartSshd = Callable[..., PrivateSshd]
