@@ -102,7 +102,7 @@ class Files:
     def _hint(self, path: str) -> str:
         """Return a suggestion from the names beside the first part of a path that does not exist."""
         if "*" in path or "?" in path:
-            return "; patterns are not supported, name a directory to take everything below it"
+            return "; patterns are not supported: name a directory"
         parent, rest = "", path.split("/")
         while len(rest) > 1 and self.is_directory(posixpath.join(parent, rest[0])):
             parent = posixpath.join(parent, rest.pop(0))
