@@ -15,6 +15,7 @@ from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, ResourceStatus, Truth
 from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError
+from controller.model.failpoints import failpoint
 from controller.model.observed import EngineObservation, Observed
 from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
 from controller.model.resources import Desired, owner_of
@@ -142,15 +143,20 @@ class Reconciler:
         with structlog.contextvars.bound_contextvars(pass_id=pass_id):
             ahead = self.look_ahead()
             log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
+            failpoint("look.remember.before")
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
             times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
             self._journal.save_fact("clockworks", json.dumps(times))
+            failpoint("look.remember.after")
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
             statuses, observed = self._after(ahead, outcomes)
+            failpoint("specs.remember.before")
             self._remember_specs(ahead)
+            failpoint("report.before")
             commit, error = self._report(ahead, statuses)
+            failpoint("report.after")
             log.info("pass_ended", commit=ahead.desired.commit, status_commit=commit)
             return PassResult(
                 pass_id=pass_id,

@@ -13,12 +13,14 @@ submit_batch() {
     say "adopted $batch $(cat "$place/job_id")"
     return
   fi
+  failpoint submit.mkdir.before
   mkdir -p "$place" || { say "unwritten $batch cannot make $place"; return; }
   # Of all that ever try to submit this batch, one alone makes this directory; the others wait and see.
   if ! mkdir "$place/try-$try" 2>/dev/null; then
     say "busy $batch"
     return
   fi
+  failpoint submit.try.after
   for file in manifest.json tasks job.sh submit; do
     if ! put "$place/$file" <"$incoming/$batch/$file"; then
       rmdir "$place/try-$try"
@@ -27,13 +29,16 @@ submit_batch() {
     fi
   done
   fault=$place/.fault.$nonce
+  failpoint submit.write.after
   output=$(cd "$place" && . ./submit 2>"$fault" </dev/null)
   code=$?
+  failpoint submit.sbatch.after
   job_id=$(printf '%s\n' "$output" | grep -E "$job_id_pattern" | tail -n 1)
   job_id=${job_id%%;*}
   if [ "$code" -eq 0 ] && [ -n "$job_id" ]; then
     # A full disk must not hide the job: the answer is said even when it cannot be written down.
     printf '%s\n' "$job_id" | put "$place/job_id"
+    failpoint submit.record.after
     say "submitted $batch $job_id"
   else
     say "refused $batch $code $(one_line "$(cat "$fault" 2>/dev/null) $output")"
