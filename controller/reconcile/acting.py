@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.clusters.cluster import ClusterClient, SubmitEnd, Submitted
+from controller.clusters.scripts import LAST_MEMBER
 from controller.containers.engine import Engine
 from controller.model.conditions import TaskState
 from controller.model.digests import short
@@ -97,7 +98,8 @@ def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:
     """Upload what jobs name, all that one cluster lacks in one go."""
     client = hands.client_of(actions[0].cluster.name)
     with tempfile.TemporaryFile(dir=hands.state_dir) as archive:
-        write_tar(archive, [(a.files.tree, hands.tree_at(a.files.commit), a.files.entries) for a in actions])
+        parts = [(a.files.tree, hands.tree_at(a.files.commit), a.files.entries) for a in actions]
+        write_tar(archive, parts, last=LAST_MEMBER)
         archive.seek(0)
         failpoint("stage.before")
         client.stage([action.files.tree for action in actions], archive)

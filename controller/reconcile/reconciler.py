@@ -184,7 +184,8 @@ class Reconciler:
     def _report(
         self, ahead: Prospect, statuses: tuple[ResourceStatus, ...]
     ) -> tuple[str | None, ControllerError | None]:
-        self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
+        if {status.key: status for status in statuses} != ahead.history.statuses:
+            self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
         try:
             commit = report(
                 self.mirror,

@@ -71,7 +71,7 @@ class Scheduler(Protocol):
         """Name and text of a program of ours that has to be on the cluster; None when the scheduler is there."""
 
     def submit_line(self, request: SubmitRequest) -> str:
-        """Return the command that submits ``./job.sh`` in the current directory and prints the job's id."""
+        """Return the command that submits ``./job.sh "$try"`` in the current directory and prints the job's id."""
 
     def queue_command(self) -> str:
         """Return the command that lists this user's jobs."""

@@ -32,9 +32,9 @@ class Local:
         return "local-scheduler", (files("controller.schedulers") / "local.sh").read_text(encoding="utf-8")
 
     def submit_line(self, request: SubmitRequest) -> str:
-        """Name, tasks, time limit in seconds (0: none), script, how many run at once (0: any number)."""
+        """Name, tasks, time limit in seconds (0: none), script, how many run at once (0: any), its argument."""
         walltime_s, at_once = request.resources.walltime_s or 0, request.max_running or 0
-        return f"{_CALL} submit {request.tag} {request.count} {walltime_s} ./job.sh {at_once}"
+        return f'{_CALL} submit {request.tag} {request.count} {walltime_s} ./job.sh {at_once} "$try"'
 
     def partitions(self, text: str) -> dict[str, tuple[int, int]]:
         """There are none."""

@@ -57,7 +57,7 @@ class Slurm:
         if request.priority < 0:
             argv.append(f"--nice={-request.priority}")
         argv += _resource_options(request.resources)
-        return shlex.join([*argv, "./job.sh"])
+        return shlex.join([*argv, "./job.sh"]) + ' "$try"'
 
     def queue_command(self) -> str:
         """Ended jobs are listed too: for MinJobAge (300 s by default) that is as good as accounting."""

@@ -6,7 +6,9 @@
 # nothing was run; 74 when the claim or the end could not be written down.
 set -u
 scheduler_identity
-owner=${job_id}_$index
+# The batch and the number of the try (the one argument) are part of it, since job ids are used again in time; all of
+# it is the same after a requeue.
+owner=${job_id}_$index@${batch:0:12}.$1
 now() { date +%s.%N; }
 # failpoint NAME: end here as a power cut would, once, if a test has made the directory (see model/failpoints.py).
 failpoint() {

@@ -4,7 +4,10 @@ mkdir -p "$base/submissions" "$base/runs" "$base/spool" || die WorkdirUnwritable
 incoming=$base/.incoming.$nonce
 mkdir "$incoming" || die WorkdirUnwritable "cannot write below $base"
 trap 'rm -rf "$incoming"' EXIT
-tar -x -C "$incoming" -f - || die UploadFailed "the batches did not arrive whole on the cluster (disk full?)"
+# A connection that breaks looks like an end: the archive's last member says that it was all of it.
+if ! tar -x -C "$incoming" -f - || [ ! -e "$incoming/$last_member" ]; then
+  die UploadFailed "the batches did not arrive whole on the cluster (disk full?)"
+fi
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
 
 submit_batch() {
@@ -30,6 +33,7 @@ submit_batch() {
   done
   fault=$place/.fault.$nonce
   failpoint submit.write.after
+  # The command in the file "submit" hands $try on to the job.
   output=$(cd "$place" && . ./submit 2>"$fault" </dev/null)
   code=$?
   failpoint submit.sbatch.after
