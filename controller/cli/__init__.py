@@ -1,0 +1,72 @@
+"""The command line: one file a verb, imported when the verb is used.
+
+Belongs here: options, exit codes, tables, and the one place that puts the objects together (``composition``). Does not
+belong here: anything that another front end would need as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from controller.model.errors import ConfigurationError, ControllerError
+
+VERBS = {
+    "validate": "Check spec files, offline.",
+    "schema": "Print the JSON Schema of specs, for editors.",
+    "plan": "Show what a pass would do, and why.",
+    "reconcile": "Run passes: make what exists match what the commit asks for.",
+    "run": "Run passes for as long as the process lives.",
+    "status": "Show where every resource stands.",
+    "logs": "Show what a job has printed.",
+}
+EXIT_USAGE = 2
+EXIT_NOT_RUN = 3
+
+
+class _Verbs(click.Group):
+    """Knows its verbs by name, so that help and start-up import none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"controller.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CONTROLLER"})
+@click.version_option(package_name="controller", message="controller %(version)s")
+def cli() -> None:
+    """A GitOps controller for containerised experiments on HPC clusters.
+
+    Commit specs of images and jobs to a Git repository; the controller makes the clusters match the commit.
+    """
+
+
+def main() -> None:
+    """Run the command; every failure ends in one line that says what is wrong, and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except ControllerError as error:
+        click.echo(f"error: {error.reason}: {error.message}", err=True)
+        sys.exit(EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_NOT_RUN)
+    except BrokenPipeError:
+        # Whoever read our output has left.
+        sys.stderr.close()
+        sys.exit(141)

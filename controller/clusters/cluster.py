@@ -188,6 +188,16 @@ class ClusterClient:
             raise StalledError("NoOutput", part.fault or "there is no output yet")
         return b64decode(part.text)
 
+    def has_ended(self, run: str) -> bool:
+        """Whether a run has said that it ended, or that it was stopped."""
+        for name in (".controller/exit.json", ".controller/stopped.json"):
+            try:
+                self.read_output(run, name, offset=0, limit=1)
+            except StalledError:
+                continue
+            return True
+        return False
+
     def close(self) -> None:
         """Let go of the connection."""
         self._transport.close()

@@ -134,7 +134,7 @@ def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -
     return replace(
         record,
         reason="SubmitUnanswered",
-        message=f"it is not known whether the job was submitted; looked for again for {grace_s:.0f} s before another try",
+        message=f"not known whether the job was submitted; looked for during {grace_s:.0f} s before another try",
     )
 
 

@@ -50,10 +50,11 @@ def look(
         looks = {name: pool.submit(_look_at, client_of(name), journal, records, name, now) for name in names}
         observations = {name: future.result() for name, future in looks.items()}
         engine_seen: EngineObservation | None = asked.result() if asked is not None else None
+    metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
     updated = dict(records)
     acks, unknown = {}, set()
     for name, observation in observations.items():
-        mine = absorb(records.values(), observation, instance=instance, now=now, grace_s=grace_s)
+        mine = absorb(records.values(), observation, instance=instance, now=now, grace_s=grace_s, metrics=metrics)
         updated |= mine
         acks[name] = acknowledged(observation, mine)
         if observation.reachable and strangers(observation, updated, instance=instance):

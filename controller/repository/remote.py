@@ -118,14 +118,14 @@ class Connection(pygit2.RemoteCallbacks):
         """Proxies as configured or in the environment, but not to reach this machine."""
         return True if self._url.scheme in ("http", "https") and not is_loopback(self._url.host) else None
 
-    def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:  # noqa: ARG002
+    def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
         """Keep to libgit2's verdict; pygit2 by default lets every SSH host key through."""
         return valid
 
     def credentials(
         self,
-        url: str,  # noqa: ARG002
-        username_from_url: str | None,  # noqa: ARG002
+        url: str,
+        username_from_url: str | None,
         allowed_types: CredentialType,
     ) -> pygit2.Username | pygit2.UserPass | pygit2.credentials.Keypair:
         """Offer each key, or the token, once: libgit2 asks again for as long as the server refuses."""

@@ -85,7 +85,7 @@ class Metrics:
             self._reachable.labels(cluster=cluster).set(1 if reachable else 0)
         self._clusters = set(summary.clusters)
 
-    def pass_failed(self, reason: str, duration_s: float) -> None:  # noqa: ARG002
+    def pass_failed(self, reason: str, duration_s: float) -> None:
         """Count a pass that could not run. Its reason is in the log; labels must not grow."""
         self._passes.labels(result=PassResult.FAILED.value).inc()
         self._duration.observe(duration_s)

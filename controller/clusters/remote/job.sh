@@ -1,5 +1,5 @@
 # The job on the cluster: claims its run, runs the command, says how it ended. The variables base, root, batch, setup,
-# files_tree and the function scheduler_identity (sets job_id and index) and launch (runs "$@" in the container, or as
+# files_tree, outputs (paths, a line each) and the function scheduler_identity (sets job_id and index) and launch (runs "$@" in the container, or as
 # it is) stand before this part.
 #
 # The exit code is a promise to the controller: 0 only when exit.json says 0; 75 when another job holds the claim and
@@ -69,12 +69,24 @@ if [ -e "$place/exit.json" ]; then
   exit "${code:-74}"
 fi
 
+# text_of FILES: as the members of a JSON object, base64, the first 32 KiB of each that is there. Their paths hold no
+# character that JSON would have to escape: the schema sees to that.
+text_of() {
+  local file comma=''
+  while IFS= read -r file; do
+    if [ -n "$file" ] && [ -f "$run/$file" ]; then
+      printf '%s"%s":"%s"' "$comma" "$file" "$(head -c 32768 "$run/$file" | base64 -w 0)"
+      comma=,
+    fi
+  done <<<"$1"
+}
+
 # finish CODE: say that the run has ended, for ever.
 finish() {
   local tail
   trap - EXIT
   tail=$(tail -c 2000 "$run/stderr" 2>/dev/null | base64 -w 0)
-  event exited ",\"exit_code\":$1,\"phase\":\"$phase\",\"stderr\":\"$tail\"" || exit 74
+  event exited ",\"exit_code\":$1,\"phase\":\"$phase\",\"stderr\":\"$tail\",\"outputs\":{$(text_of "$outputs")}" || exit 74
   exit "$1"
 }
 

@@ -1,0 +1,107 @@
+"""The controller's own configuration file: YAML by the same rules, schema and messages as specs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controller.model.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What the file says; None where it says nothing. Paths in it are relative to the file."""
+
+    repo: str | None = None
+    branch: str | None = None
+    path: str = ""
+    state_dir: Path | None = None
+    instance: str | None = None
+    status_branch: str | None = None
+    interval_s: float | None = None
+    grace_s: float | None = None
+    identity_files: tuple[Path, ...] = ()
+    known_hosts: tuple[Path, ...] = ()
+    token_file: Path | None = None
+    listen: str | None = None
+    webhook_secret_file: Path | None = None
+
+
+def read_configuration(given: Path | None) -> Written:
+    """Read the file given, or ``$XDG_CONFIG_HOME/controller/config.yaml`` where there is one.
+
+    Raises:
+        ConfigurationError: it cannot be read or is wrong; all that is wrong is said at once.
+    """
+    path = given or _default_path()
+    if given is None and not path.exists():
+        return Written()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError("ConfigurationUnreadable", f"{path}: {error.strerror}") from error
+    return _written(_checked(path, data), path.parent)
+
+
+def _default_path() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
+    return Path(base) / "controller" / "config.yaml"
+
+
+def _checked(path: Path, data: bytes) -> dict[str, Any]:
+    from controller.specs.checks import Checker
+    from controller.specs.messages import findings
+    from controller.specs.yaml_loader import load
+
+    loaded = load(data)
+    said = [f"{path}:{fault.line}:{fault.column}: {fault.message}" for fault in loaded.faults]
+    said += [f"{path}:{piece.fault.line}:{piece.fault.column}: {piece.fault.message}" for piece in loaded.garbled]
+    if not said and len(loaded.documents) != 1:
+        said.append(f"{path}: must hold one YAML document, not {len(loaded.documents)}")
+    value: Any = None
+    for document in loaded.documents[:1]:
+        value = document.value
+        said += [f"{path}:{fault.line}:{fault.column}: {fault.message}" for fault in document.faults]
+        if not isinstance(value, dict):
+            said.append(f"{path}: must be a mapping of settings")
+            continue
+        for finding in findings("Config", Checker().errors("Config", value)):
+            places = document.keys if finding.at_key else document.values
+            line, column = places.get(finding.path) or document.place(finding.path)
+            remedy = f" ({finding.remedy})" if finding.remedy else ""
+            said.append(f"{path}:{line}:{column}: {finding.message}{remedy}")
+    if said:
+        raise ConfigurationError("ConfigurationInvalid", "\n".join(said))
+    assert isinstance(value, dict)
+    return value
+
+
+def _written(value: dict[str, Any], directory: Path) -> Written:
+    from controller.specs.quantities import duration_s
+
+    def file(text: str | None) -> Path | None:
+        return None if text is None else directory / Path(text).expanduser()
+
+    def files(text: str | None) -> tuple[Path, ...]:
+        found = file(text)
+        return () if found is None else (found,)
+
+    ssh, http = value.get("ssh", {}), value.get("http", {})
+    interval, grace = value.get("interval"), value.get("submit_grace")
+    return Written(
+        repo=value.get("repo"),
+        branch=value.get("branch"),
+        path=value.get("path", ""),
+        state_dir=file(value.get("state_dir")),
+        instance=value.get("instance"),
+        status_branch=value.get("status_branch"),
+        interval_s=None if interval is None else float(duration_s(interval)),
+        grace_s=None if grace is None else float(duration_s(grace)),
+        identity_files=files(ssh.get("identity_file")),
+        known_hosts=files(ssh.get("known_hosts")),
+        token_file=file(value.get("token_file")),
+        listen=http.get("listen"),
+        webhook_secret_file=file(http.get("webhook_secret_file")),
+    )

@@ -1,0 +1,96 @@
+"""``controller logs``: what a job's run has printed, straight from its run directory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from controller.cli.options import Given, repository_options
+
+if TYPE_CHECKING:
+    from controller.clusters.cluster import ClusterClient
+    from controller.model.conditions import ResourceStatus, TaskStatus
+
+_PIECE = 1 << 20
+_PAUSE_S = 1.0
+
+
+@click.command(name="logs")
+@click.argument("job", metavar="JOB[/TASK]")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--stderr", is_flag=True, help="Standard error instead of standard output.")
+@repository_options
+def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
+    """Show what the newest run of JOB (or of one of its tasks) has printed."""
+    from controller.cli.composition import open_mirror, settings_from
+    from controller.cli.status import read_statuses
+    from controller.model.errors import StalledError
+    from controller.reconcile.clients import Clients
+    from controller.specs.compile import load
+
+    settings = settings_from(given)
+    mirror = open_mirror(settings)
+    status, task = _find(read_statuses(mirror, settings.status_branch), job)
+    if task.run_dir is None:
+        raise StalledError("NoOutput", f"{task.id} has not run yet: {task.state}, {task.reason}: {task.message}")
+    mirror.fetch(settings.branch)
+    desired = load(mirror.tree(mirror.head(settings.branch), settings.path))
+    cluster = desired.clusters.get(status.cluster)
+    if cluster is None:
+        raise StalledError(
+            "ClusterUnknown",
+            f"cluster {status.cluster} is no longer in the repository, so it is not known how to reach {task.run_dir}",
+        )
+    clients = Clients(settings.instance)
+    try:
+        run = task.run_dir.rpartition("/runs/")[2]
+        _copy(clients.of(cluster), run, "stderr" if stderr else "stdout", follow=follow)
+    finally:
+        clients.close()
+
+
+def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, TaskStatus]:
+    name = wanted.partition("/")[0]
+    status = next((status for status in statuses if status.kind == "Job" and status.name == name), None)
+    if status is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [status.name for status in statuses if status.kind == "Job"], n=1)
+        raise click.UsageError(f"there is no job {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    tasks = [task for task in status.tasks if wanted in (task.id, name)]
+    if len(tasks) != 1:
+        some = ", ".join(task.id for task in status.tasks[:3])
+        raise click.UsageError(f"job {name} has {len(status.tasks)} tasks; name one, such as {some}")
+    return status, tasks[0]
+
+
+def _copy(client: ClusterClient, run: str, stream: str, *, follow: bool) -> None:
+    """Copy a run's output to ours, piece by piece; with ``follow``, until the run says that it has ended."""
+    from controller.model.errors import StalledError, TransientError
+
+    offset = 0
+    ended = False
+    while True:
+        try:
+            piece = client.read_output(run, stream, offset=offset, limit=_PIECE)
+        except StalledError as error:
+            if not follow or error.reason != "NoOutput" or ended:
+                raise
+            piece = b""
+        except TransientError:
+            if not follow:
+                raise
+            piece = b""
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        offset += len(piece)
+        if piece:
+            continue
+        if not follow or ended:
+            return
+        ended = client.has_ended(run)
+        if not ended:
+            time.sleep(_PAUSE_S)

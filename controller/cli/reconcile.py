@@ -1,0 +1,182 @@
+"""``controller reconcile``: passes in the foreground, for cron and for people."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controller.cli.options import Given, output_option, repository_options
+
+if TYPE_CHECKING:
+    from controller.reconcile.reconciler import PassResult, Reconciler
+
+_FIRST_PAUSE_S = 1.0
+_LAST_PAUSE_S = 15.0
+
+
+@click.command(name="reconcile")
+@click.option("--once", is_flag=True, help="Run a single pass (what happens anyway without --wait).")
+@click.option("--wait", is_flag=True, help="Go on until nothing is in progress any more.")
+@click.option("--timeout", default="10m", show_default=True, metavar="T", help="With --wait: give up after this long.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every step to standard error.")
+@output_option("table", "json")
+@repository_options
+def command(given: Given, once: bool, wait: bool, timeout: str, verbose: bool, output: str) -> None:
+    """Run a pass: read the newest commit, look, plan, act, report.
+
+    \b
+    Exit codes: 0 the pass completed (or another one is under way),
+    1 completed with invalid specs or failed actions, 2 usage or configuration,
+    3 the pass could not run.
+    """
+    from controller.cli.composition import only_one, open_reconciler, settings_from
+    from controller.model.errors import WaitingError
+    from controller.service.logs import configure_logging
+    from controller.specs.quantities import duration_s
+
+    if once and wait:
+        raise click.UsageError("--once and --wait exclude each other")
+    try:
+        patience_s = duration_s(timeout)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--timeout") from error
+    configure_logging("info" if verbose else "critical")
+    settings = settings_from(given)
+    narrator = Narrator()
+    try:
+        with only_one(settings), open_reconciler(settings, say=narrator.say) as reconciler:
+            result = _until_settled(reconciler, narrator, patience_s) if wait else _one(reconciler, narrator)
+    except WaitingError as error:
+        if error.reason != "PassUnderway":
+            raise
+        click.echo(f"{error.message}; nothing done", err=True)
+        return
+    _show(result, output)
+    if wait and result.in_progress:
+        click.echo(f"gave up after {timeout}: something is still in progress", err=True)
+        sys.exit(1)
+    sys.exit(1 if problems_in(result) else 0)
+
+
+def problems_in(result: PassResult) -> bool:
+    """Whether a pass that ran is to end with exit code 1."""
+    from controller.reconcile.applying import failures_in
+
+    return bool(result.desired.problems or result.report_error or any(failures_in(result.outcomes)))
+
+
+class Narrator:
+    """Tells on standard error what goes on, in words of the plan; the same line is not said twice in a row."""
+
+    def __init__(self) -> None:
+        self._titles: dict[str, str] = {}
+        self._last: dict[str, str] = {}
+
+    def announce(self, result_plan: Any) -> None:
+        """Learn the titles of a plan's actions."""
+        from controller.planning.describe import title
+
+        self._titles |= {action.key: title(action) for action in result_plan.actions}
+
+    def say(self, key: str, text: str) -> None:
+        """Say how far an action is."""
+        if self._last.get(key) != text:
+            self._last[key] = text
+            click.echo(f"  {self._titles.get(key, key)}: {text}", err=True)
+
+
+def _one(reconciler: Reconciler, narrator: Narrator) -> PassResult:
+    return reconciler.run_pass(on_plan=narrator.announce)
+
+
+def _until_settled(reconciler: Reconciler, narrator: Narrator, patience_s: float) -> PassResult:
+    """Run passes until nothing is in progress, saying each time what has changed."""
+    deadline = time.monotonic() + patience_s
+    pause_s, said = _FIRST_PAUSE_S, ""
+    while True:
+        result = _one(reconciler, narrator)
+        line = _in_a_line(result)
+        if line != said:
+            click.echo(line, err=True)
+            said, pause_s = line, _FIRST_PAUSE_S
+        if not result.in_progress or time.monotonic() + pause_s > deadline:
+            return result
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, _LAST_PAUSE_S)
+
+
+def _in_a_line(result: PassResult) -> str:
+    from collections import Counter
+
+    counts = Counter(str(task.state) for status in result.statuses for task in status.tasks)
+    return "tasks: " + (", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none")
+
+
+def _show(result: PassResult, output: str) -> None:
+    from controller.cli.output import print_json
+    from controller.cli.status import print_statuses
+    from controller.model.digests import short
+    from controller.planning.describe import kind_of, title
+    from controller.specs.excerpts import draw
+
+    if output == "json":
+        print_json(_document(result))
+        return
+    for problem in result.desired.problems:
+        click.echo(draw(problem), err=True)
+    for hold in result.plan.holds:
+        click.echo(f"held back: {hold.reason}: {hold.message}", err=True)
+    for action in result.plan.actions:
+        error = result.outcomes.get(action.key)
+        if error is not None:
+            click.echo(f"failed: {kind_of(action)}: {title(action)}: {error.reason}: {error.message}", err=True)
+    print_statuses(result.statuses, wide=False)
+    click.echo(f"commit {short(result.desired.commit)}: {_summary(result)}")
+    if result.report_error is not None:
+        error = result.report_error
+        click.echo(f"the status could not be pushed: {error.reason}: {error.message}", err=True)
+
+
+def _summary(result: PassResult) -> str:
+    done = sum(error is None for error in result.outcomes.values())
+    parts = [f"{done} of {len(result.plan.actions)} actions done" if result.plan.actions else "nothing to do"]
+    if result.desired.problems:
+        parts.append(f"{len(result.desired.problems)} problems in specs")
+    parts.append(f"status commit {result.status_commit[:12]}" if result.status_commit else "status unchanged")
+    return ", ".join(parts)
+
+
+def _document(result: PassResult) -> dict[str, Any]:
+    from controller.model.documents import to_document
+    from controller.planning.describe import kind_of, title
+
+    actions = []
+    for action in result.plan.actions:
+        begun = action.key in result.outcomes
+        error = result.outcomes.get(action.key)
+        actions.append(
+            {
+                "kind": kind_of(action),
+                "what": title(action),
+                "why": action.why,
+                "outcome": "failed" if error else "done" if begun else "skipped",
+                "reason": error.reason if error else "",
+                "message": error.message if error else "",
+            }
+        )
+    return {
+        "pass_id": result.pass_id,
+        "commit": result.desired.commit,
+        "status_commit": result.status_commit,
+        "in_progress": result.in_progress,
+        "problems": [
+            {"path": p.path, "line": p.line, "column": p.column, "message": p.message, "remedy": p.remedy}
+            for p in result.desired.problems
+        ],
+        "held": [{"reason": hold.reason, "message": hold.message} for hold in result.plan.holds],
+        "actions": actions,
+        "resources": [to_document(status) for status in result.statuses],
+    }

@@ -1,0 +1,102 @@
+"""``controller run``: passes for as long as the process lives."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from controller.cli.options import Given, repository_options
+
+if TYPE_CHECKING:
+    from controller.reconcile.reconciler import PassResult, Reconciler
+    from controller.reconcile.settings import Settings
+    from controller.service.summary import PassSummary
+
+_SOON_S = 10.0
+
+
+@click.command(name="run")
+@click.option("--interval", metavar="T", help="Time between passes.  [default: 60s]")
+@click.option("--listen", metavar="ADDR:PORT", help="Open a port for the webhook, /healthz and /metrics.")
+@click.option(
+    "--webhook-secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the secret that pushes are signed with.",
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.option("--log-format", type=click.Choice(["auto", "json", "console"]), default="auto", show_default=True)
+@repository_options
+def command(
+    given: Given,
+    interval: str | None,
+    listen: str | None,
+    webhook_secret_file: Path | None,
+    log_level: str,
+    log_format: str,
+) -> None:
+    """Run passes until SIGTERM: every interval, and soon after each push that a webhook tells of."""
+    from controller.cli.composition import open_reconciler, settings_from
+    from controller.service.daemon import ServiceOptions, serve
+    from controller.service.logs import LogFormat, configure_logging
+    from controller.service.pacing import Pace
+    from controller.specs.quantities import duration_s
+
+    configure_logging(log_level, LogFormat(log_format))
+    settings = settings_from(given)
+    try:
+        interval_s = float(duration_s(interval)) if interval else settings.interval_s
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--interval") from error
+    options = ServiceOptions(
+        pace=Pace(interval_s=interval_s, jitter_s=interval_s / 10),
+        listen=listen or settings.listen,
+        webhook_secret_file=webhook_secret_file or settings.webhook_secret_file,
+        watched_ref=f"refs/heads/{settings.branch}" if settings.branch else None,
+        version=version("controller"),
+    )
+    with open_reconciler(settings, say=lambda key, text: None) as reconciler:
+        sys.exit(serve(lambda stop: _one_pass(reconciler, settings, stop), options))
+
+
+def _one_pass(reconciler: Reconciler, settings: Settings, stop: threading.Event) -> PassSummary:
+    from controller.cli.composition import only_one
+
+    began = time.monotonic()
+    with only_one(settings):
+        result = reconciler.run_pass(stop=stop)
+    return summary_of(result, began, time.monotonic())
+
+
+def summary_of(result: PassResult, began: float, ended: float) -> PassSummary:
+    """Return a pass in numbers, for log and metrics."""
+    from controller.model.errors import WaitingError
+    from controller.planning.describe import kind_of
+    from controller.service.summary import FAILED_OUTCOME, PassSummary
+
+    actions: Counter[tuple[str, str]] = Counter()
+    for action in result.plan.actions:
+        error = result.outcomes.get(action.key)
+        outcome = "skipped" if action.key not in result.outcomes else "done"
+        if error is not None:
+            outcome = "waiting" if isinstance(error, WaitingError) else FAILED_OUTCOME
+        actions[(kind_of(action), outcome)] += 1
+    return PassSummary(
+        pass_id=result.pass_id,
+        commit=result.desired.commit,
+        started_s=began,
+        ended_s=ended,
+        actions=actions,
+        tasks=Counter(task.state for status in result.statuses for task in status.tasks),
+        invalid_specs=len(result.desired.problems),
+        clusters={name: seen.reachable for name, seen in result.observed.clusters.items()},
+        next_pass_in_s=_SOON_S if result.in_progress else None,
+    )

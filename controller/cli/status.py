@@ -1,0 +1,185 @@
+"""``controller status``: where every resource stands, as the status branch tells it."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+
+from controller.cli.options import Given, output_option, repository_options
+from controller.model.conditions import ResourceStatus, TaskState, TaskStatus, Truth
+
+
+@click.command(name="status")
+@click.argument("name", required=False)
+@output_option("table", "wide", "json", "yaml")
+@repository_options
+def command(given: Given, name: str | None, output: str) -> None:
+    """Show where every resource stands, or the one called NAME (a job, JOB/TASK, image or cluster).
+
+    Reads the status branch, so it says the same on every machine.
+    """
+    from controller.cli.composition import open_mirror, settings_from
+    from controller.cli.output import print_json, print_yaml
+    from controller.model.documents import to_document
+
+    settings = settings_from(given)
+    statuses = _chosen(read_statuses(open_mirror(settings), settings.status_branch), name)
+    documents = [to_document(status) for status in statuses]
+    match output:
+        case "json":
+            print_json(documents)
+        case "yaml":
+            print_yaml(documents)
+        case _ if name is None:
+            print_statuses(statuses, wide=output == "wide")
+        case _:
+            for status in statuses:
+                _print_one(status, wide=output == "wide")
+
+
+def read_statuses(mirror, branch: str) -> list[ResourceStatus]:  # type: ignore[no-untyped-def]
+    """Return every status on the branch as of now.
+
+    Raises:
+        StalledError: there is no status yet (``NoStatus``).
+    """
+    from controller.model.errors import StalledError
+    from controller.repository.report import parse
+    from controller.repository.statusbranch import StatusBranch
+
+    mirror.fetch(branch)
+    if mirror.tip(branch) is None:
+        raise StalledError(
+            "NoStatus", f"{mirror.url.shown} has no branch {branch} yet: has a pass run? controller reconcile --once"
+        )
+    return parse(StatusBranch(mirror, branch).read())
+
+
+def _chosen(statuses: Sequence[ResourceStatus], name: str | None) -> list[ResourceStatus]:
+    if name is None:
+        return list(statuses)
+    job, _, _ = name.partition("/")
+    found = [status for status in statuses if status.name == job or status.key == name]
+    if "/" in name and name.partition("/")[0] not in ("Job", "Image", "Cluster"):
+        from dataclasses import replace
+
+        found = [
+            replace(status, tasks=tuple(task for task in status.tasks if task.id == name))
+            for status in found
+            if any(task.id == name for task in status.tasks)
+        ]
+    if not found:
+        from difflib import get_close_matches
+
+        near = get_close_matches(job, [status.name for status in statuses], n=1)
+        raise click.UsageError(f"there is no status of {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return found
+
+
+def print_statuses(statuses: Sequence[ResourceStatus], *, wide: bool) -> None:
+    """Print one row a resource: jobs first, since those are what people look for."""
+    from controller.cli.output import print_table
+
+    order = {"Job": 0, "Image": 1, "Cluster": 2}
+    headings = ["KIND", "NAME", "STATE", "TASKS", "JOB", "WHY"]
+    if wide:
+        headings = ["KIND", "NAME", "STATE", "TASKS", "JOB", "CLUSTER", "DIGEST", "COMMIT", "RUN DIR", "WHY"]
+    rows = []
+    for status in sorted(statuses, key=lambda status: (order.get(status.kind, 9), status.name)):
+        row = [status.kind, status.name, state_of(status), _tasks(status), _job(status)]
+        if wide:
+            runs = status.tasks[0].run_dir if len(status.tasks) == 1 else None
+            row += [status.cluster, status.digest[:12], status.commit[:12], runs or ""]
+        rows.append([*row, _why(status)])
+    if not rows:
+        click.echo("no resources")
+        return
+    print_table(headings, rows, stretch="WHY")
+
+
+def state_of(status: ResourceStatus) -> str:
+    """Return one word for a resource: a task's state for jobs, Ready, NotReady or Unknown for others."""
+    conditions = {condition.type: condition for condition in status.conditions}
+    if status.tasks:
+        states = {task.state for task in status.tasks}
+        for state in (
+            TaskState.FAILED,
+            TaskState.UNKNOWN,
+            TaskState.RUNNING,
+            TaskState.SUBMITTING,
+            TaskState.QUEUED,
+            TaskState.WAITING,
+            TaskState.CANCELLED,
+        ):
+            if state in states:
+                return str(state)
+        return str(TaskState.SUCCEEDED)
+    if "Stalled" in conditions and conditions["Stalled"].status is Truth.TRUE:
+        return "Stalled"
+    ready = conditions.get("Ready")
+    if ready is None:
+        return "Unknown"
+    return {Truth.TRUE: "Ready", Truth.FALSE: "NotReady", Truth.UNKNOWN: "Unknown"}[ready.status]
+
+
+def _tasks(status: ResourceStatus) -> str:
+    if not status.tasks:
+        return ""
+    done = sum(task.state is TaskState.SUCCEEDED for task in status.tasks)
+    return f"{done}/{len(status.tasks)}"
+
+
+def _job(status: ResourceStatus) -> str:
+    ids = [task.job_id for task in status.tasks if task.job_id]
+    return ids[0] if len(set(ids)) == 1 else f"{len(set(ids))} jobs" if ids else ""
+
+
+def _why(status: ResourceStatus) -> str:
+    """One line: the reason of whatever keeps the resource from being ready, its message's first line behind it."""
+    conditions = {condition.type: condition for condition in status.conditions}
+    stalled, ready = conditions.get("Stalled"), conditions.get("Ready")
+    shown = stalled if stalled is not None and stalled.status is Truth.TRUE else ready
+    if shown is None or (shown.status is Truth.TRUE and shown is ready):
+        return ""
+    message = shown.message.splitlines()[0] if shown.message else ""
+    return f"{shown.reason}: {message}" if message and message != shown.reason else shown.reason
+
+
+def _print_one(status: ResourceStatus, *, wide: bool) -> None:
+    from controller.cli.output import print_table
+
+    click.echo(f"{status.kind} {status.name}" + (f" on {status.cluster}" if status.cluster else ""))
+    click.echo(
+        f"  from {status.path} at {status.commit[:12]}" + (f", digest {status.digest[:12]}" if status.digest else "")
+    )
+    for name, value in status.details.items():
+        click.echo(f"  {name}: {value}")
+    for condition in status.conditions:
+        said = condition.message.replace("\n", "\n      ")
+        click.echo(f"  {condition.type}={condition.status} {condition.reason} since {condition.changed}")
+        if said:
+            click.echo(f"      {said}")
+    if status.tasks:
+        click.echo()
+        counts = Counter(str(task.state) for task in status.tasks)
+        if len(status.tasks) > 1:
+            click.echo("  " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+        headings = ["TASK", "STATE", "REASON", "JOB", "TRY", "STARTED", "ENDED", "EXIT"]
+        print_table([*headings, "RUN DIR"] if wide else headings, [_task_row(task, wide) for task in status.tasks])
+    for task in status.tasks:
+        if task.stderr_tail and task.state is TaskState.FAILED:
+            tail = "\n".join(f"    {line}" for line in task.stderr_tail.splitlines()[-15:])
+            click.echo(f"\n  last lines of standard error of {task.id}:\n{tail}")
+        if len(status.tasks) == 1 and task.run_dir:
+            click.echo(f"\n  run directory: {task.run_dir}")
+    sys.stdout.flush()
+
+
+def _task_row(task: TaskStatus, wide: bool) -> list[str]:
+    code = "" if task.exit_code is None else str(task.exit_code)
+    row = [task.id, str(task.state), task.reason, task.job_id or "", str(task.attempt or "")]
+    row += [task.started or "", task.ended or "", code]
+    return [*row, task.run_dir or ""] if wide else row

@@ -1,0 +1,40 @@
+"""Connections to clusters, kept from one pass to the next while a cluster's spec stays as it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from controller.clusters.cluster import ClusterClient
+from controller.clusters.connect import open_transport
+from controller.clusters.transport import Transport
+from controller.model.resources import Cluster, Connection
+from controller.schedulers import scheduler_named
+
+
+class Clients:
+    """Opens a client for a cluster on first use."""
+
+    def __init__(self, instance: str, *, connect: Callable[[Connection | None], Transport] = open_transport) -> None:
+        self._instance = instance
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[Connection | None, Transport]] = {}
+
+    def of(self, cluster: Cluster) -> ClusterClient:
+        """Return the client for a cluster as its spec stands now."""
+        with self._lock:
+            connection, transport = self._open.get(cluster.name, (None, None))
+            if transport is None or connection != cluster.connection:
+                if transport is not None:
+                    transport.close()
+                transport = self._connect(cluster.connection)
+                self._open[cluster.name] = (cluster.connection, transport)
+        return ClusterClient(cluster, transport, scheduler_named(cluster.scheduler), instance=self._instance)
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            for _, transport in self._open.values():
+                transport.close()
+            self._open.clear()

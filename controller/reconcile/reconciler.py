@@ -1,0 +1,276 @@
+"""The pass: read the commit, look, plan, act, report. This module is that line and nothing else."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+
+import structlog
+
+from controller.clusters.cluster import ClusterClient
+from controller.containers.engine import Engine
+from controller.model.conditions import ACTIVE, ResourceStatus, Truth
+from controller.model.documents import from_document, to_document
+from controller.model.errors import ControllerError
+from controller.model.observed import EngineObservation, Observed
+from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
+from controller.model.resources import Desired, owner_of
+from controller.model.runs import RunRecord
+from controller.planning.brakes import TRAILER
+from controller.planning.history import History
+from controller.planning.plan import make_plan
+from controller.reconcile.acting import Hands, Outcomes, Say
+from controller.reconcile.applying import apply
+from controller.reconcile.clients import Clients
+from controller.reconcile.looking import Sight, look, remember
+from controller.reconcile.reporting import report
+from controller.reconcile.schedules import Clockwork, with_ticks
+from controller.reconcile.settings import Settings
+from controller.reconcile.source import standings_of, with_last_good
+from controller.repository.committree import CommitTree
+from controller.repository.mirror import Mirror
+from controller.repository.statusbranch import StatusBranch
+from controller.specs.compile import load
+from controller.store.journal import Journal
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """A pass up to the point where it would act: what ``controller plan`` shows."""
+
+    desired: Desired
+    sight: Sight
+    history: History
+    plan: Plan
+    before: Mapping[str, RunRecord]
+    clockworks: Mapping[str, Clockwork]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """A pass that has ended. ``status_commit`` None: there was nothing new to report."""
+
+    pass_id: str
+    desired: Desired
+    observed: Observed
+    plan: Plan
+    outcomes: Outcomes
+    statuses: tuple[ResourceStatus, ...]
+    status_commit: str | None = None
+    report_error: ControllerError | None = None
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether something is under way that needs no person."""
+        return any(
+            status.kind == "Job" and _is(status, "Reconciling") and not _is(status, "Stalled")
+            for status in self.statuses
+        )
+
+
+class Reconciler:
+    """Everything that a pass works with, put together by the command line."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        mirror: Mirror,
+        journal: Journal,
+        engine: Engine,
+        clients: Clients,
+        clock: Callable[[], float],
+        say: Say = lambda key, text: None,
+    ) -> None:
+        self.settings = settings
+        self.mirror = mirror
+        self._journal = journal
+        self._engine = engine
+        self._clients = clients
+        self._clock = clock
+        self._say = say
+        self._status_branch = StatusBranch(mirror, settings.status_branch)
+
+    def look_ahead(self) -> Prospect:
+        """Read the newest commit, look, and plan. Changes nothing anywhere but in the mirror.
+
+        Raises:
+            ControllerError: the repository could not be read, so no pass can run.
+        """
+        settings, now = self.settings, self._clock()
+        self.mirror.fetch(settings.branch, settings.status_branch)
+        commit = self.mirror.head(settings.branch)
+        before = self._journal.runs()
+        standings = self._journal.resources()
+        active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
+        desired = with_last_good(load(self._tree(commit)), standings, self._tree_or_none, active=active)
+        desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
+        sight = look(
+            desired,
+            self._journal,
+            self._client_of(desired),
+            self._engine,
+            instance=settings.instance,
+            now=now,
+            grace_s=settings.grace_s,
+        )
+        history = History(
+            runs=sight.records,
+            failures=self._journal.failures(),
+            statuses=self._earlier_statuses(),
+            paths={key: standing.path for key, standing in standings.items()},
+            approved=_approved(self.mirror.commit_info(commit).trailers),
+            descends=self._descends(commit),
+        )
+        plan = make_plan(desired, sight.observed, history, now=now)
+        return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before, clockworks=clockworks)
+
+    def run_pass(
+        self, stop: threading.Event | None = None, *, on_plan: Callable[[Plan], None] = lambda plan: None
+    ) -> PassResult:
+        """Run one pass to its end; once ``stop`` is set, no further action begins.
+
+        Raises:
+            ControllerError: the pass could not run at all. What goes wrong with single resources is in the result.
+        """
+        pass_id = secrets.token_hex(4)
+        with structlog.contextvars.bound_contextvars(pass_id=pass_id):
+            ahead = self.look_ahead()
+            log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
+            remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
+            times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
+            self._journal.save_fact("clockworks", json.dumps(times))
+            on_plan(ahead.plan)
+            hands = self._hands(ahead.desired)
+            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
+            statuses, observed = self._after(ahead, outcomes)
+            self._remember_specs(ahead)
+            commit, error = self._report(ahead, statuses)
+            log.info("pass_ended", commit=ahead.desired.commit, status_commit=commit)
+            return PassResult(
+                pass_id=pass_id,
+                desired=ahead.desired,
+                observed=observed,
+                plan=ahead.plan,
+                outcomes=outcomes,
+                statuses=statuses,
+                status_commit=commit,
+                report_error=error,
+            )
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        self._clients.close()
+        self._journal.close()
+
+    def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
+        """Plan once more with what the actions have made, for what that says of every resource."""
+        observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
+        history = replace(ahead.history, runs=self._journal.runs(), failures=self._journal.failures())
+        plan = make_plan(ahead.desired, observed, history, now=self._clock())
+        return plan.statuses, observed
+
+    def _report(
+        self, ahead: Prospect, statuses: tuple[ResourceStatus, ...]
+    ) -> tuple[str | None, ControllerError | None]:
+        self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
+        try:
+            commit = report(
+                self.mirror,
+                self._status_branch,
+                statuses,
+                spec_commit=ahead.desired.commit,
+                path=self.settings.path,
+                problems=ahead.desired.problems,
+            )
+        except ControllerError as error:
+            log.warning("report_failed", reason=error.reason, message=error.message)
+            return None, error
+        return commit, None
+
+    def _remember_specs(self, ahead: Prospect) -> None:
+        """Remember where each resource stands; forget those that are gone and have nothing active left."""
+        desired, history = ahead.desired, ahead.history
+        standings = standings_of(desired)
+        in_use = {owner_of(record.run.job) for record in history.active()}
+        in_use |= {f"Cluster/{record.run.cluster}" for record in history.active()}
+        gone = set(history.paths) - set(standings) - desired.broken - desired.stale - in_use
+        hidden = {key for key in gone if history.paths[key] in desired.broken_paths}
+        self._journal.save_resources(standings, forget=gone - hidden)
+        if not ahead.plan.holds:
+            self._journal.save_fact("commit", desired.commit)
+
+    def _hands(self, desired: Desired) -> Hands:
+        return Hands(
+            journal=self._journal,
+            engine=self._engine,
+            client_of=self._client_of(desired),
+            tree_at=self._tree,
+            instance=self.settings.instance,
+            state_dir=self.settings.state_dir,
+            clock=self._clock,
+            say=self._say,
+        )
+
+    def _client_of(self, desired: Desired) -> Callable[[str], ClusterClient]:
+        clusters = {**desired.retired, **desired.clusters}
+        return lambda name: self._clients.of(clusters[name])
+
+    def _tree(self, commit: str) -> CommitTree:
+        return self.mirror.tree(commit, self.settings.path)
+
+    def _tree_or_none(self, commit: str) -> CommitTree | None:
+        try:
+            return self._tree(commit)
+        except ControllerError:
+            return None
+
+    def _descends(self, commit: str) -> bool:
+        """Whether a commit follows on the last one applied; the status branch remembers it when the journal is lost."""
+        last = self._journal.fact("commit")
+        if last is None:
+            tip = self.mirror.tip(self.settings.status_branch)
+            last = self.mirror.commit_info(tip).trailers.get("Spec-Commit") if tip else None
+        return last is None or self.mirror.is_ancestor(last, commit)
+
+    def _clockworks(self) -> dict[str, Clockwork]:
+        known = json.loads(self._journal.fact("clockworks") or "{}")
+        return {name: Clockwork(**value) for name, value in known.items()}
+
+    def _earlier_statuses(self) -> dict[str, ResourceStatus]:
+        return {key: from_document(json.loads(text)) for key, text in self._journal.statuses().items()}
+
+
+def with_outcomes(observed: Observed, plan: Plan, outcomes: Outcomes) -> Observed:
+    """Return the observation with what successful actions have added to the world."""
+    clusters, engine = dict(observed.clusters), observed.engine
+    for action in plan.actions:
+        if action.key not in outcomes or outcomes[action.key] is not None:
+            continue
+        match action:
+            case BuildImage() if engine is not None and engine.images is not None:
+                engine = EngineObservation(images=engine.images | {action.image.identity})
+            case PublishImage():
+                seen = clusters[action.cluster.name]
+                images = {**(seen.images or {}), action.image.identity: 0}
+                clusters[action.cluster.name] = replace(seen, images=images)
+            case StageFiles():
+                seen = clusters[action.cluster.name]
+                files = (seen.files or frozenset()) | {action.files.tree}
+                clusters[action.cluster.name] = replace(seen, files=files)
+            case _:
+                pass
+    return Observed(engine=engine, clusters=clusters)
+
+
+def _approved(trailers: Mapping[str, str]) -> bool:
+    return trailers.get(TRAILER, "").strip().lower() in ("yes", "true")
+
+
+def _is(status: ResourceStatus, condition: str) -> bool:
+    return any(c.type == condition and c.status is Truth.TRUE for c in status.conditions)

@@ -1,0 +1,45 @@
+"""What is told: statuses as files on the status branch, in one commit at most, in none when nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controller.model.conditions import ResourceStatus
+from controller.model.digests import short
+from controller.model.problems import Problem
+from controller.repository.mirror import Mirror
+from controller.repository.report import obsolete, render
+from controller.repository.statusbranch import StatusBranch
+
+
+def report(
+    mirror: Mirror,
+    branch: StatusBranch,
+    statuses: Sequence[ResourceStatus],
+    *,
+    spec_commit: str,
+    path: str,
+    problems: Sequence[Problem],
+) -> str | None:
+    """Write the statuses; return the commit, None when the branch already says it all.
+
+    Raises:
+        StalledError, TransientError: they could not be pushed; nothing is lost, the next pass tries again.
+    """
+    there = branch.read()
+    files = render(
+        statuses,
+        spec_commit=spec_commit,
+        url=mirror.url.shown,
+        path=path,
+        problems=[problem.headline() for problem in problems],
+        previous=there,
+    )
+    ready = sum(c.type == "Ready" and c.status == "True" for status in statuses for c in status.conditions)
+    result = branch.write(
+        files,
+        message=f"{ready} of {len(statuses)} ready at {short(spec_commit)}",
+        trailers={"Spec-Commit": spec_commit},
+        remove=obsolete(there, files),
+    )
+    return result.commit

@@ -1,0 +1,27 @@
+"""What one controller is told: which repository, where its state is, how patient it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controller.planning.absorb import GRACE_S
+from controller.repository.auth import RemoteAuth
+from controller.repository.statusbranch import BRANCH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of one controller. ``branch`` None is the remote's HEAD; ``path`` "" is the whole repository."""
+
+    repo: str
+    state_dir: Path
+    instance: str
+    branch: str | None = None
+    path: str = ""
+    status_branch: str = BRANCH
+    interval_s: float = 60.0
+    grace_s: float = GRACE_S
+    auth: RemoteAuth = field(default_factory=RemoteAuth)
+    listen: str | None = None
+    webhook_secret_file: Path | None = None

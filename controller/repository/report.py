@@ -1,0 +1,121 @@
+"""The status branch's files: rendered from statuses, and parsed back into them. Pure.
+
+One JSON file a resource for machines, README.md for people. Nothing in them changes unless a status does, or the spec
+commit: no time of the pass, no counters. Does not belong here: commits (statusbranch.py), the table's words for the
+terminal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import quote, unquote
+
+from controller.model.conditions import ResourceStatus
+from controller.model.documents import from_document, to_document
+from controller.repository.readme import render_readme
+
+README = "README.md"
+_text = json.JSONEncoder().encode
+"""ASCII only: escapes keep the lone surrogates that come out of a program's undecodable output."""
+_FILE = re.compile(r"(?P<kind>[a-z]+)s/(?P<shard>[0-9a-f]{2})/(?P<name>[^/]+)\.json")
+
+
+def render(
+    statuses: Iterable[ResourceStatus],
+    *,
+    spec_commit: str,
+    url: str,
+    path: str = "",
+    problems: Sequence[str] = (),
+    previous: Mapping[str, bytes] | None = None,
+    max_rows: int = 500,
+) -> dict[str, bytes]:
+    """Return path to bytes of every file; the order of ``statuses`` does not matter.
+
+    ``url`` is shown as it is, so it must hold no secret. ``problems`` are the headlines of specs that cannot be read.
+    Where a status says the same as in ``previous`` but for its ``commit``, the previous file is kept, so that a commit
+    that changes one spec does not rewrite the files of all others.
+    """
+    ordered = sorted(statuses, key=lambda status: (status.kind, status.name))
+    files: dict[str, bytes] = {}
+    rows = []
+    for status in ordered:
+        file = path_of(status.kind, status.name)
+        files[file] = _render_file(status, (previous or {}).get(file))
+        rows.append((status, file))
+    readme = render_readme(rows, spec_commit=spec_commit, url=url, path=path, problems=problems, max_rows=max_rows)
+    files[README] = readme.encode("utf-8", "backslashreplace")
+    return files
+
+
+def parse(files: Mapping[str, bytes]) -> list[ResourceStatus]:
+    """Return the statuses in the files, by kind and name: the inverse of ``render``.
+
+    Files that are not the controller's, or that someone has broken, are passed over: the next pass writes them anew.
+    """
+    found = []
+    for path in files:
+        match = _FILE.fullmatch(path)
+        if match is None:
+            continue
+        try:
+            status = from_document(json.loads(files[path]))
+        except (ValueError, RecursionError):
+            continue
+        if path == path_of(status.kind, status.name):
+            found.append(status)
+    return sorted(found, key=lambda status: (status.kind, status.name))
+
+
+def obsolete(files: Iterable[str], rendered: Mapping[str, bytes]) -> list[str]:
+    """Return which of the branch's ``files`` are of resources that are no longer rendered."""
+    return sorted(path for path in files if path not in rendered and _FILE.fullmatch(path))
+
+
+def path_of(kind: str, name: str) -> str:
+    """Return the file of a resource: ``jobs/<2 hex of the name's SHA-256>/<name>.json``."""
+    shard = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:2]
+    return f"{kind.lower()}s/{shard}/{_file_name(name)}.json"
+
+
+def name_in(path: str) -> tuple[str, str] | None:
+    """Return lower-case kind and name of the resource that a file is of, None for any other file."""
+    match = _FILE.fullmatch(path)
+    return None if match is None else (match["kind"], unquote(match["name"]))
+
+
+def _file_name(name: str) -> str:
+    """Keep a name as it is where it is one; anything else is escaped, so that no name leads out of its directory."""
+    escaped = quote(name.encode("utf-8", "surrogatepass"), safe="")
+    return "%2E" + escaped[1:] if escaped.startswith(".") else escaped
+
+
+def _render_file(status: ResourceStatus, previous: bytes | None) -> bytes:
+    made = _json(status)
+    if previous is None or previous == made:
+        return made
+    try:
+        commit = json.loads(previous)["commit"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return made
+    kept = _json(replace(status, commit=commit)) if isinstance(commit, str) else made
+    return kept if kept == previous else made
+
+
+def _json(status: ResourceStatus) -> bytes:
+    """Return one line a key, and one a condition and a task: a change is a small diff.
+
+    Laid out here because ``json`` with an indent is written in Python and takes eight times as long.
+    """
+    parts = [f"  {_text(key)}: {_value(value)}" for key, value in to_document(status).items()]
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode("ascii")
+
+
+def _value(value: object) -> str:
+    if not isinstance(value, list) or not value:
+        return _text(value)
+    return "[\n    " + ",\n    ".join(map(_text, value)) + "\n  ]"
