@@ -77,11 +77,13 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
     from controller.reconcile.clients import Clients
     from controller.reconcile.reconciler import Reconciler
     from controller.store.journal import Journal
+    from controller.store.verdicts import Verdicts
 
     reconciler = Reconciler(
         settings,
         mirror=open_mirror(settings),
         journal=Journal(settings.state_dir / "journal.sqlite3"),
+        verdicts=Verdicts(settings.state_dir / "verdicts.sqlite3"),
         engine=Engine(),
         clients=Clients(settings.instance),
         clock=time.time,
