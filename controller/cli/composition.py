@@ -57,6 +57,7 @@ def settings_from(given: Given) -> Settings:
             identity_files=written.identity_files,
             known_hosts=written.known_hosts,
         ),
+        ssh_config=given.ssh_config or written.ssh_config,
         listen=written.listen,
         webhook_secret_file=written.webhook_secret_file,
     )
@@ -85,7 +86,7 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
         journal=Journal(settings.state_dir / "journal.sqlite3"),
         verdicts=Verdicts(settings.state_dir / "verdicts.sqlite3"),
         engine=Engine(),
-        clients=Clients(settings.instance),
+        clients=Clients(settings.instance, ssh_config=settings.ssh_config),
         clock=time.time,
         say=say,
     )

@@ -24,6 +24,7 @@ class Written:
     grace_s: float | None = None
     identity_files: tuple[Path, ...] = ()
     known_hosts: tuple[Path, ...] = ()
+    ssh_config: Path | None = None
     token_file: Path | None = None
     listen: str | None = None
     webhook_secret_file: Path | None = None
@@ -83,6 +84,7 @@ def _written(value: dict[str, Any], directory: Path) -> Written:
         grace_s=None if grace is None else float(duration_s(grace)),
         identity_files=files(ssh.get("identity_file")),
         known_hosts=files(ssh.get("known_hosts")),
+        ssh_config=file(ssh.get("config")),
         token_file=file(value.get("token_file")),
         listen=http.get("listen"),
         webhook_secret_file=file(http.get("webhook_secret_file")),

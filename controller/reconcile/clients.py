@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from controller.clusters.cluster import ClusterClient
 from controller.clusters.connect import open_transport
@@ -28,9 +29,14 @@ class Clients:
             if transport is None or connection != cluster.connection:
                 if transport is not None:
                     transport.close()
-                transport = self._connect(cluster.connection)
+                transport = self._connect(self._configured(cluster.connection))
                 self._open[cluster.name] = (cluster.connection, transport)
         return ClusterClient(cluster, transport, scheduler_named(cluster.scheduler), instance=self._instance)
+
+    def _configured(self, connection: Connection | None) -> Connection | None:
+        if connection is None or self._ssh_config is None:
+            return connection
+        return replace(connection, ssh_config=str(self._ssh_config))
 
     def close(self) -> None:
         """Close every connection."""
