@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from controller.clusters.cluster import ClusterClient
 from controller.clusters.connect import open_transport
@@ -16,8 +17,16 @@ from controller.schedulers import scheduler_named
 class Clients:
     """Opens a client for a cluster on first use."""
 
-    def __init__(self, instance: str, *, connect: Callable[[Connection | None], Transport] = open_transport) -> None:
+    def __init__(
+        self,
+        instance: str,
+        *,
+        ssh_config: Path | None = None,
+        connect: Callable[[Connection | None], Transport] = open_transport,
+    ) -> None:
+        """``ssh_config`` is the controller's own setting: a spec must not choose what runs on this machine."""
         self._instance = instance
+        self._ssh_config = ssh_config
         self._connect = connect
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Connection | None, Transport]] = {}

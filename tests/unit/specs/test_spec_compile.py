@@ -21,7 +21,6 @@ connection:
   proxy_jump: gw
   identity_file: ~/.ssh/id_ed25519
   known_hosts: /etc/ssh/known_hosts
-  ssh_config: ~/.ssh/other
   transport: openssh
 scheduler: slurm
 workdir: $SCRATCH/controller
@@ -72,7 +71,6 @@ def test_every_field_arrives() -> None:
         proxy_jump="gw",
         identity_file="~/.ssh/id_ed25519",
         known_hosts="/etc/ssh/known_hosts",
-        ssh_config="~/.ssh/other",
         transport="openssh",
     )
     assert (cluster.scheduler, cluster.workdir, cluster.containers) == ("slurm", "$SCRATCH/controller", "singularity")
