@@ -36,6 +36,7 @@ from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
 from controller.specs.compile import load
 from controller.store.journal import Journal
+from controller.store.verdicts import Verdicts
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +84,7 @@ class Reconciler:
         *,
         mirror: Mirror,
         journal: Journal,
+        verdicts: Verdicts,
         engine: Engine,
         clients: Clients,
         clock: Callable[[], float],
@@ -91,6 +93,7 @@ class Reconciler:
         self.settings = settings
         self.mirror = mirror
         self._journal = journal
+        self._verdicts = verdicts
         self._engine = engine
         self._clients = clients
         self._clock = clock
@@ -109,7 +112,7 @@ class Reconciler:
         before = self._journal.runs()
         standings = self._journal.resources()
         active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
-        desired = with_last_good(load(self._tree(commit)), standings, self._tree_or_none, active=active)
+        desired = with_last_good(self._load(commit), standings, self._tree_or_none, active=active)
         desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
         sight = look(
             desired,
@@ -172,6 +175,7 @@ class Reconciler:
     def close(self) -> None:
         """Let go of connections and files."""
         self._clients.close()
+        self._verdicts.close()
         self._journal.close()
 
     def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
@@ -227,6 +231,11 @@ class Reconciler:
     def _client_of(self, desired: Desired) -> Callable[[str], ClusterClient]:
         clusters = {**desired.retired, **desired.clusters}
         return lambda name: self._clients.of(clusters[name])
+
+    def _load(self, commit: str) -> Desired:
+        desired = load(self._tree(commit), cache=self._verdicts)
+        self._verdicts.save()
+        return desired
 
     def _tree(self, commit: str) -> CommitTree:
         return self.mirror.tree(commit, self.settings.path)
