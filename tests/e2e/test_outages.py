@@ -20,7 +20,7 @@ Slurm = Callable[..., dict[str, Any]]
 def test_an_unreachable_login_node_stops_only_its_own_jobs(
     project: Project, slurm: Slurm, sandbox: Sandbox, gate: tuple[Gate, Path]
 ) -> None:
-    """Its running job is Unknown, a new one waits, another cluster's job succeeds; once it answers all is found again."""
+    """Its running job is Unknown, a new one waits, another cluster's job succeeds; then all is found again."""
     way, known = gate
     far = slurm(connection={"port": way.port, "known_hosts": str(known)})
     runs = job("runs", "sleep 500", cluster="hpc")
