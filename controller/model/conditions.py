@@ -61,6 +61,8 @@ class TaskStatus:
     run_dir: str | None = None
     digest: str = ""
     stderr_tail: str = ""
+    results: Mapping[str, str] = field(default_factory=dict)
+    """Metrics by name, as text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

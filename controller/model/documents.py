@@ -70,6 +70,7 @@ def _task_document(task: TaskStatus) -> dict[str, Any]:
         "run_dir": task.run_dir,
         "digest": task.digest,
         "stderr_tail": task.stderr_tail,
+        "results": dict(sorted(task.results.items())),
     }
 
 
@@ -89,8 +90,10 @@ def _task(item: Mapping[str, Any]) -> TaskStatus:
     for value in (0 if exit_code is None else exit_code, attempt):
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError("exit_code and attempt must be whole numbers")
+    results = _mapping(item.get("results", {}), "results")
     return TaskStatus(
         id=_text(item, "id"),
+        results={key: _text(results, key) for key in results},
         state=TaskState(_text(item, "state")),
         attempt=attempt,
         exit_code=exit_code,

@@ -75,7 +75,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
-    """One line that a run wrote about itself. ``owner`` is ``<job id>_<index>``, the job that holds the claim."""
+    """One line that a run wrote about itself. ``owner`` is the job that holds the claim."""
 
     run: str
     kind: EventKind
@@ -86,6 +86,8 @@ class RunEvent:
     phase: str = ""
     """``setup``, ``files`` or ``command``: what was going on when it ended."""
     stderr_tail: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Text of the files that metrics are read from, by path below the run directory."""
     spool_file: str = ""
     """Name of the spool file, to be taken away once the journal has the event; "" when read elsewhere."""
 
@@ -138,6 +140,8 @@ class ClusterFacts:
     scheduler_version: str = ""
     container_version: str = ""
     max_array_size: int = 1001
+    partitions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Partition -> most memory of a node in MiB and longest time in s, 0 where it is not known; "" is the default."""
     asked: bool = False
     """Whether the versions and limits were asked for in this look, or are remembered."""
     accounting: bool = True

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from controller.model.conditions import ResourceStatus
 from controller.model.digests import digest_of, short
-from controller.model.resources import Cluster, FileSet, Image, Job, Task
+from controller.model.resources import Cluster, FileSet, Image, Job, Resources, Task
 from controller.model.runs import Run, RunRecord
 
 
@@ -55,10 +55,12 @@ class StageFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
-    """A run about to be submitted, with the task that it runs."""
+    """A run about to be submitted, with its task: every look-up of the task's command and env is filled in."""
 
     run: Run
     task: Task
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """Files to be made in the run directory before the command starts: path -> text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +73,17 @@ class SubmitBatch:
     runs: tuple[PlannedRun, ...]
     batch: str
     why: str
+    resources: Resources
+    """What each of the runs asks for: the job's own, grown after failures."""
+    max_running: int | None = None
+    """How many of the batch may run at once."""
     tries: int = 0
     """How many submits of this very batch are known not to have gone through."""
 
     @property
     def key(self) -> str:
         """Identity of the action; another once the spec asks for other resources, so that a mended spec is tried."""
-        asked = [dataclasses.asdict(self.job.resources), self.cluster.setup, self.cluster.containers]
+        asked = [dataclasses.asdict(self.resources), self.cluster.setup, self.cluster.containers]
         return f"submit:{self.cluster.name}:{self.batch}:{short(digest_of(asked))}"
 
 

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     CLUSTER = "Cluster"
     IMAGE = "Image"
     JOB = "Job"
+    WORKFLOW = "Workflow"
 
 
 class OnChange(StrEnum):
@@ -138,9 +139,73 @@ class Image:
     target: str | None = None
 
 
+RETRY_REASONS = (
+    "NodeFail",
+    "Preempted",
+    "BootFail",
+    "OutOfMemory",
+    "Timeout",
+    "Deadline",
+    "ExitCode",
+    "SetupFailed",
+    "FilesUnavailable",
+    "Stopped",
+)
+"""Reasons of a failed run that ``retries.on`` may name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """When a failed run is tried again: at most ``max`` further attempts, for the reasons in ``on`` only.
+
+    The wait before attempt n+1 is ``backoff_s`` doubled n-1 times. ``grow_memory`` and ``grow_time`` multiply what is
+    asked for, once for each attempt that failed with OutOfMemory or Timeout.
+    """
+
+    max: int = 0
+    on: frozenset[str] = frozenset({"NodeFail", "Preempted", "BootFail"})
+    backoff_s: int = 30
+    grow_memory: float = 1.0
+    grow_time: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number (or text) to be read from a JSON file that the run writes: ``path`` is dotted, "" the whole value."""
+
+    file: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What a run leaves behind that people ask for: globs below the run directory, and metrics by name."""
+
+    files: tuple[str, ...] = ()
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateValue:
+    """A look-up that is known only when what a task needs has succeeded.
+
+    ``text`` is the look-up as it stands in command or env, for example ``${{ needs.prepare.run_dir }}``; ``job`` the
+    job that is meant; ``what`` is ``run_dir``, ``results.<metric>`` or ``table``: the path of a CSV file, made in the
+    run's own directory, with a line for each task of that job (task, run_dir, its matrix values, its metrics).
+    """
+
+    text: str
+    job: str
+    what: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One point of a job's matrix; a job without a matrix has the one task whose key is ""."""
+    """One point of a job's matrix; a job without a matrix has the one task whose key is "".
+
+    ``command`` and ``env`` are after look-ups, but for those in ``late``, which still stand in them as written. The
+    digest covers them as they are here, and the digests of what the task needs.
+    """
 
     job: str
     key: str
@@ -148,16 +213,23 @@ class Task:
     command: str
     env: Mapping[str, str]
     digest: str
+    late: tuple[LateValue, ...] = ()
+    point: Mapping[str, str] = field(default_factory=dict)
+    """The task's values of the matrix as text, by name."""
+    suspended: bool = False
 
     @property
     def id(self) -> str:
-        """``train`` or ``train/lr=0.1,seed=3``: what a person types."""
-        return f"{self.job}/{self.key}" if self.key else self.job
+        """``train``, ``train/lr=0.1,seed=3`` or ``bands/relax``: what a person types."""
+        return task_id_of(self.job, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Work to be done once for each digest of each task."""
+    """Work to be done once for each digest of each task.
+
+    A step of a workflow is a job as well: its name is ``<workflow>.<step>`` and ``workflow`` names the workflow.
+    """
 
     name: str
     source: Source
@@ -171,6 +243,38 @@ class Job:
     on_remove: OnRemove = OnRemove.CANCEL
     suspend: bool = False
     priority: int = 0
+    workflow: str | None = None
+    needs: tuple[str, ...] = ()
+    """Names of the jobs of which every task has to succeed first."""
+    retries: Retries = field(default_factory=Retries)
+    max_running: int | None = None
+    schedule: str | None = None
+    """Five fields of cron(5), in UTC; the job then runs once for each time, from the first one after it was seen."""
+    results: Results = field(default_factory=Results)
+    tick: str | None = None
+    """With a schedule: the time, ISO 8601 in UTC, that the tasks' digests stand for; None before the first one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """Steps under one name; each is a job in ``Desired.jobs``."""
+
+    name: str
+    source: Source
+    steps: tuple[str, ...]
+    """Names of the steps' jobs, ``<workflow>.<step>``, in the order of the file."""
+
+
+def task_id_of(job: str, key: str) -> str:
+    """Return ``train``, ``train/lr=0.1`` or, for a step of a workflow, ``bands/relax`` or ``bands/relax/lr=0.1``."""
+    name = job.replace(".", "/")
+    return f"{name}/{key}" if key else name
+
+
+def owner_of(job: str) -> str:
+    """Return ``Kind/name`` of what a job's name belongs to: a Job, or the Workflow that it is a step of."""
+    workflow, dot, _ = job.partition(".")
+    return f"Workflow/{workflow}" if dot else f"Job/{job}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +290,8 @@ class Desired:
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
     jobs: Mapping[str, Job] = field(default_factory=dict)
+    """Jobs and the steps of workflows."""
+    workflows: Mapping[str, Workflow] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
     broken_paths: frozenset[str] = frozenset()

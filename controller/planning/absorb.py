@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from controller.model.conditions import ACTIVE, TERMINAL, TaskState
 from controller.model.digests import short
-from controller.model.observed import ENDED, BatchRecord, ClusterObservation, JobRecord, RunEvent
+from controller.model.observed import ENDED, BatchRecord, ClusterObservation, EventKind, JobRecord, RunEvent
+from controller.model.resources import Metric
 from controller.model.runs import Run, RunRecord, batch_prefix
+from controller.planning.results import extract
 from controller.planning.settle import Seen, settle
 
 GRACE_S = 120.0
@@ -23,10 +25,12 @@ def absorb(
     instance: str,
     now: float,
     grace_s: float = GRACE_S,
+    metrics: Mapping[str, Mapping[str, Metric]] | None = None,
 ) -> dict[str, RunRecord]:
     """Return the records of this cluster by id, brought up to date.
 
     After a full scan the runs found on the cluster are among them, also those that no record was given for.
+    ``metrics`` maps a job's name to the metrics that its spec asks for.
     """
     cluster = observation.cluster
     known = {record.id: record for record in records if record.run.cluster == cluster}
@@ -63,7 +67,12 @@ def absorb(
                 or observation.faults.get("runs", "the spool could not be read"),
             )
             continue
-        updated[run_id] = settle(record, seen, now=now, grace_s=grace_s)
+        settled = settle(record, seen, now=now, grace_s=grace_s)
+        asked = (metrics or {}).get(record.run.job)
+        if asked and settled.state in TERMINAL:
+            outputs = next((event.outputs for event in seen.events if event.kind is EventKind.EXITED), {})
+            settled = replace(settled, results=extract(asked, outputs))
+        updated[run_id] = settled
     root = observation.facts.root if observation.facts else None
     return {
         run_id: replace(record, run_dir=f"{root}/{instance}/runs/{run_id}") if root and not record.run_dir else record

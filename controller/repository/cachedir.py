@@ -5,7 +5,9 @@ Belongs here: the life of a directory that can be lost at any time. Does not bel
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +18,16 @@ from filelock import FileLock, Timeout
 from controller.model.errors import TransientError
 
 LOCK_WAIT_S = 120.0
+MAX_PACKS = 50
+MAX_LOOSE = 5000
+GC_S = 600.0
 URL_KEY = "remote.origin.url"
 _LEFTOVERS = (
     "*.lock",
     "refs/**/*.lock",
     "objects/pack/*.lock",
     "objects/pack/pack_git2_*",
-    "objects/**/tmp_*",
+    "objects/tmp_*",
 )
 """What a killed fetch leaves behind: libgit2 would refuse to write past a lock, and never removes a partial pack."""
 
@@ -66,6 +71,21 @@ def prepare(directory: Path, url: str) -> bool:
     return True
 
 
+def compact(directory: Path) -> None:
+    """Let git pack what many passes have left loose. Call while it is held; it does no harm to leave it undone."""
+    objects = directory / "objects"
+    packs = _count(objects / "pack") // 2
+    loose = _count(objects / "17") * 256  # As git estimates it (git-gc(1), gc.auto): names are hashes.
+    if packs <= MAX_PACKS and loose <= MAX_LOOSE:
+        return
+    argv = ["git", f"--git-dir={directory}", "gc", "--quiet", "--prune=now"]
+    environment = os.environ | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    try:
+        subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GC_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return
+
+
 def set_aside(directory: Path) -> Path:
     """Move a directory out of the way, replacing what was moved before, and return where it is now."""
     aside = directory.with_name(directory.name + ".aside")
@@ -76,6 +96,13 @@ def set_aside(directory: Path) -> Path:
             aside.unlink(missing_ok=True)
         directory.rename(aside)
     return aside
+
+
+def _count(directory: Path) -> int:
+    try:
+        return sum(1 for _ in directory.iterdir())
+    except FileNotFoundError:
+        return 0
 
 
 def _is_mirror_of(directory: Path, url: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import pygit2
 from pygit2.enums import ObjectType
@@ -21,9 +22,13 @@ REGULAR, EXECUTABLE = 0o100644, 0o100755
 class CommitTree:
     """A commit's files below a sub-directory. Safe to read from several threads."""
 
-    def __init__(self, repository: Callable[[], pygit2.Repository], commit: str, root: pygit2.Oid | str) -> None:
-        """``repository`` returns this thread's handle on the object database; ``root`` is the id of the directory."""
-        self._repository = repository
+    def __init__(
+        self, reading: Callable[[], AbstractContextManager[pygit2.Repository]], commit: str, root: pygit2.Oid | str
+    ) -> None:
+        """``reading`` lends this thread's handle on the object database and tells what its errors mean; ``root`` is
+        the id of the directory.
+        """
+        self._reading = reading
         self._commit = commit
         self._root = root
         self._entries: tuple[FileEntry, ...] | None = None
@@ -43,7 +48,8 @@ class CommitTree:
         """Return every blob (files and symbolic links, no sub-modules) in path order, without reading any."""
         with self._listing:
             if self._entries is None:
-                self._entries = tuple(_walk(self._repository().odb, self._root))
+                with self._reading() as repo:
+                    self._entries = tuple(_walk(repo.odb, self._root))
             return self._entries
 
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
@@ -51,15 +57,15 @@ class CommitTree:
 
         Git stores an object whole, so a limit saves the copy, not the unpacking: ask ``size`` first.
         """
-        blob = self._repository()[oid]
-        if not isinstance(blob, pygit2.Blob):
-            raise KeyError(oid)
-        return bytes(memoryview(blob) if limit is None else memoryview(blob)[:limit])
+        with self._reading() as repo:
+            blob = memoryview(repo[oid].peel(pygit2.Blob))
+            return bytes(blob if limit is None else blob[:limit])
 
     def size(self, oid: str) -> int:
         """Return a blob's size in bytes, from its header."""
-        _, size = self._repository().odb.read_header(oid)
-        return size
+        with self._reading() as repo:
+            _, size = repo.odb.read_header(oid)
+            return size
 
 
 def walk_raw(odb: pygit2.Odb, tree: pygit2.Oid | str) -> Iterator[tuple[int, bytes, bytes]]:

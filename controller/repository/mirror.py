@@ -88,6 +88,7 @@ class Mirror:
             ]
             if specs:
                 connection.fetch(specs)
+                cachedir.compact(self.directory)
 
     def head(self, branch: str | None = None) -> str:
         """Return the id of the commit at a branch's tip as of the last fetch; None is the remote's HEAD.
@@ -127,7 +128,7 @@ class Mirror:
                     missing = "/".join(parts[: depth + 1])
                     raise subdirectory_not_found(self.url, commit, missing, rows)
                 at = pygit2.Oid(raw=rows[name])
-            return CommitTree(self.repository, commit, at)
+            return CommitTree(self._reading, commit, at)
 
     def is_ancestor(self, ancestor: str, commit: str) -> bool:
         """Return whether ``commit`` is ``ancestor`` or descends from it; False when either is not here."""

@@ -63,7 +63,7 @@ def render_readme(
     )
     worst = [row for row in told if row[3] in ATTENTION]
     rest = sorted((row for row in told if row[3] not in ATTENTION), key=lambda row: row[1:3])
-    lines = ["# Status", "", f"Of {escape(_where(url, path))} at commit `{_code(spec_commit)}`.", ""]
+    lines = ["# Status", "", f"Of {_where(url, path)} at commit `{_code(spec_commit)}`.", ""]
     lines += _counts(Counter(row[3] for row in told), _tasks(row[4] for row in told))
     lines += _problems(problems)
     left = max_rows
@@ -89,7 +89,9 @@ def escape(text: str) -> str:
 
 
 def _where(url: str, path: str) -> str:
-    return f"{url}, directory {path}" if path.strip("/.") else url
+    shown = f"`{_BLANK.sub(' ', url).replace('`', '')}`"
+    inside = _BLANK.sub(" ", path).replace("`", "").strip("/.")
+    return f"{shown}, directory `{inside}`," if inside else shown
 
 
 def _code(text: str) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from controller.repository.failures import BranchNotFound, RepositoryNotFound, SubdirectoryNotFound
+from controller.model.errors import StalledError
+from controller.repository.committree import CommitTree
+from controller.repository.failures import BranchNotFound, MirrorDamaged, RepositoryNotFound, SubdirectoryNotFound
 from controller.repository.mirror import Mirror
+from controller.repository.statusbranch import BRANCH, StatusBranch
 from tests.contract.remotes.conftest import Backend, git
 
 
@@ -172,3 +175,46 @@ def test_stale_locks_of_a_killed_fetch_do_not_matter(backend: Backend) -> None:
     after = backend.origin.commit({"x": "1"})
     mirror.fetch("main")
     assert mirror.head("main") == after
+
+
+def test_mirror_stays_compact(backend: Backend) -> None:
+    """Hundreds of passes, each with its fetch and its status commit, do not leave thousands of small files."""
+    mirror = backend.mirror()
+    mirror.fetch("main")
+    StatusBranch(mirror).write({f"jobs/{i:03x}.json": b"%d" % i for i in range(6000)}, message="Report")
+    after = backend.origin.commit({"x": "1"})
+    mirror.fetch("main", BRANCH)
+    objects = [path for path in (mirror.directory / "objects").rglob("*") if path.is_file()]
+    assert len(objects) < 20
+    assert paths(mirror, after) == ["README", "specs/a.yaml", "x"]
+    assert len(StatusBranch(mirror).read()) == 6000
+    assert StatusBranch(mirror).write({"jobs/000.json": b"other"}, message="Report").commit
+
+
+def test_damage_found_while_reading_is_transient(backend: Backend) -> None:
+    """An object that cannot be read is no crash of the pass: it ends, and the next one fetches afresh."""
+    mirror = backend.mirror()
+    mirror.fetch("main")
+    tree = mirror.tree(mirror.head("main"))
+    entries = tree.entries()
+    del mirror
+    for path in list((backend.directory / "mirror" / "objects").rglob("*")):
+        if path.is_file():
+            path.unlink()
+    again = backend.mirror()
+    with pytest.raises(MirrorDamaged, match="next pass"):
+        CommitTree(again._reading, tree.commit, tree.root).read(entries[0].oid)
+    again.fetch("main")
+    assert paths(again, again.head("main")) == ["README", "specs/a.yaml"]
+
+
+def test_commit_that_is_not_there(backend: Backend) -> None:
+    """A wrong id is the caller's mistake: the mirror stays."""
+    mirror = backend.mirror()
+    mirror.fetch("main")
+    for commit in ("0" * 40, mirror.tree(mirror.head("main")).root):
+        with pytest.raises(StalledError) as caught:
+            mirror.commit_info(commit)
+        assert caught.value.reason == "CommitNotFound"
+        assert not mirror.is_ancestor(commit, mirror.head("main"))
+    assert not (backend.directory / "mirror.aside").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 
 import pygit2
 import pytest
@@ -23,7 +24,7 @@ def coherent(paths: set[str]) -> bool:
 def content(repo: pygit2.Repository, root: pygit2.Oid | None) -> dict[str, bytes]:
     if root is None:
         return {}
-    tree = CommitTree(lambda: repo, "", root)
+    tree = CommitTree(lambda: nullcontext(repo), "", root)
     return {entry.path: tree.read(entry.oid) for entry in tree.entries()}
 
 

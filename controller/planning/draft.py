@@ -1,0 +1,79 @@
+"""A plan being put together: what is given, and what has been decided so far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from controller.model.conditions import ACTIVE, TERMINAL
+from controller.model.observed import ClusterObservation, Observed
+from controller.model.plans import Action, Failure
+from controller.model.resources import Cluster, Desired, Image, Job, Task
+from controller.model.runs import RunRecord
+from controller.planning.history import History
+from controller.planning.verdicts import Wait
+
+
+@dataclass(slots=True)
+class Draft:
+    """Given: desired, observed, history, now. Decided: actions, what they need, and what tasks wait for."""
+
+    desired: Desired
+    observed: Observed
+    history: History
+    now: float
+    attempts: dict[tuple[str, str, str], list[RunRecord]] = field(default_factory=dict)
+    """(job, task key, digest) -> its runs in order of attempt."""
+    active_by_job: dict[str, list[RunRecord]] = field(default_factory=dict)
+    actions: dict[str, Action] = field(default_factory=dict)
+    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    waits: dict[str, Wait] = field(default_factory=dict)
+    """Task id -> why it does not run yet."""
+    room: dict[str, int] = field(default_factory=dict)
+    """Cluster -> how many more runs may be submitted now."""
+    cancelled: set[str] = field(default_factory=set)
+    """Runs that this plan cancels."""
+
+    def __post_init__(self) -> None:
+        attempts = defaultdict(list)
+        active = defaultdict(list)
+        for _, record in sorted(self.history.runs.items()):
+            run = record.run
+            attempts[(run.job, run.key, run.digest)].append(record)
+            if record.state in ACTIVE:
+                active[run.job].append(record)
+        for records in attempts.values():
+            records.sort(key=lambda record: record.run.attempt)
+        self.attempts, self.active_by_job = dict(attempts), dict(active)
+
+    def runs_of(self, task: Task) -> list[RunRecord]:
+        """Return the runs of a task at its present digest, in order of attempt."""
+        return self.attempts.get((task.job, task.key, task.digest), [])
+
+    def seen(self, cluster: Cluster) -> ClusterObservation | None:
+        """Return what was seen of a cluster."""
+        return self.observed.clusters.get(cluster.name)
+
+    def image(self, job: Job) -> Image | None:
+        """Return the image that a job runs in."""
+        return self.desired.images[job.image] if job.image else None
+
+    def recent(self, key: str) -> Failure | None:
+        """Return an action's failure while it is too early to try again."""
+        failure = self.history.failures.get(key)
+        return failure if failure is not None and self.now < failure.next_try else None
+
+    def room_on(self, cluster: Cluster) -> int:
+        """Return how many more runs may be submitted to a cluster now."""
+        if cluster.name not in self.room:
+            mine = [record for record in self.history.runs.values() if record.run.cluster == cluster.name]
+            active = sum(record.state in ACTIVE for record in mine)
+            recent = sum((r.submitted_at or 0) > self.now - 60 for r in mine if r.state not in TERMINAL)
+            limits = cluster.limits
+            self.room[cluster.name] = max(0, min(limits.max_queued - active, limits.submit_per_minute - recent))
+        return self.room[cluster.name]
+
+
+def wait_for(failure: Failure) -> Wait:
+    """Return what a failed action means for the tasks that need it."""
+    return Wait(failure.reason, failure.message, stalled=failure.stalled, failed=not failure.waiting)

@@ -1,0 +1,61 @@
+"""Look-ups that wait for a run: its directory, its metrics, and the table of a whole sweep, filled in at last."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+from dataclasses import replace
+
+from controller.model.plans import PlannedRun
+from controller.model.resources import Job, LateValue, Task
+from controller.model.runs import Run
+from controller.planning.draft import Draft
+from controller.planning.verdicts import Wait
+
+
+def filled(draft: Draft, run: Run, task: Task) -> PlannedRun | Wait:
+    """Return the run with its task's late look-ups filled in, or what is missing for one.
+
+    Everything that the task needs has succeeded already. In the command a value is quoted for the shell.
+    """
+    command, env = task.command, dict(task.env)
+    tables: dict[str, str] = {}
+    for late in task.late:
+        value = _value(draft, late, tables)
+        if isinstance(value, Wait):
+            return value
+        command = command.replace(late.text, shlex.quote(value))
+        env = {name: text.replace(late.text, value) for name, text in env.items()}
+    return PlannedRun(run=run, task=replace(task, command=command, env=env), tables=tables)
+
+
+def _value(draft: Draft, late: LateValue, tables: dict[str, str]) -> str | Wait:
+    upstream = draft.desired.jobs[late.job]
+    if late.what == "table":
+        path = f"needs/{late.job}.csv"
+        tables[path] = table_of(draft, upstream)
+        return path
+    record = draft.runs_of(upstream.tasks[0])[-1]
+    if late.what == "run_dir":
+        return record.run_dir or Wait("NeedUnknown", f"it is not known where {record.id} ran", stalled=True)
+    name = late.what.removeprefix("results.")
+    if name in record.results:
+        return record.results[name]
+    metric = upstream.results.metrics.get(name)
+    where = f"{metric.file} at {metric.path!r}" if metric else "its results"
+    return Wait("ResultMissing", f"{record.id} succeeded without the result {name} ({where})", stalled=True)
+
+
+def table_of(draft: Draft, job: Job) -> str:
+    """Return a CSV with a line for each task of a job: task, run_dir, its matrix values, its metrics."""
+    axes = list(job.tasks[0].point)
+    metrics = list(job.results.metrics)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["task", "run_dir", *axes, *metrics])
+    for task in job.tasks:
+        record = draft.runs_of(task)[-1]
+        values = [task.point.get(axis, "") for axis in axes]
+        writer.writerow([task.id, record.run_dir or "", *values, *(record.results.get(name, "") for name in metrics)])
+    return text.getvalue()

@@ -1,0 +1,61 @@
+"""Which active runs nobody wants any more, and why. Whatever could not be read is still wanted."""
+
+from __future__ import annotations
+
+from controller.model.plans import CancelRun
+from controller.model.resources import OnChange, OnRemove, owner_of
+from controller.model.runs import RunRecord
+from controller.planning.draft import Draft
+
+CANCEL_AGAIN_S = 60.0
+"""How long after a cancellation a run that is still active is asked to end once more."""
+WANTED_AGAIN = frozenset({"SpecChanged", "SpecRemoved"})
+"""Reasons of our own cancellations after which the same task may run again when it is asked for again."""
+
+
+def cancels_in(draft: Draft) -> list[CancelRun]:
+    """Return a cancellation for each active run that is no longer wanted, on clusters that could be seen."""
+    cancels = []
+    for record in draft.history.active():
+        name = record.run.cluster
+        cluster = draft.desired.clusters.get(name) or draft.desired.retired.get(name)
+        seen = draft.observed.clusters.get(name)
+        asked = record.cancel_requested_at
+        if asked is not None and draft.now - asked < CANCEL_AGAIN_S:
+            continue
+        if cluster is None or seen is None or not seen.reachable:
+            continue
+        unwanted = _unwanted(draft, record)
+        if unwanted is not None:
+            reason, why = unwanted
+            cancels.append(CancelRun(cluster=cluster, record=record, reason=reason, why=why))
+    return cancels
+
+
+def _unwanted(draft: Draft, record: RunRecord) -> tuple[str, str] | None:
+    """Return why an active run is to be cancelled, as (reason, sentence); None while it is not."""
+    run = record.run
+    job = draft.desired.jobs.get(run.job)
+    if job is not None:
+        task = next((task for task in job.tasks if task.key == run.key), None)
+        if task is None:
+            keeps = job.on_remove is OnRemove.KEEP
+            return None if keeps else ("SpecRemoved", f"{run.job}/{run.key} is no longer in its job's matrix")
+        # A scheduled job's earlier time is not a change: that run ends by itself, and the next one waits for it.
+        if task.digest == run.digest or job.schedule is not None or job.on_change is OnChange.FINISH:
+            return None
+        return "SpecChanged", f"{task.id} has changed and its job says on_change: replace"
+    key = owner_of(run.job)
+    if key in draft.desired.broken or not _removed_for_certain(draft, key):
+        return None
+    if record.on_remove is not OnRemove.CANCEL:
+        return None
+    return "SpecRemoved", f"{key} is no longer in the repository and said on_remove: cancel"
+
+
+def _removed_for_certain(draft: Draft, key: str) -> bool:
+    """A resource that may hide in a file that cannot be read is not removed."""
+    if not draft.desired.broken_paths:
+        return True
+    path = draft.history.paths.get(key)
+    return path is not None and path not in draft.desired.broken_paths
