@@ -56,7 +56,7 @@ class Local:
         """Nothing limits an array here."""
         return "printf 'version local\\nmax_array_size 1000001\\naccounting 1\\n'"
 
-    def target(self, job_id: str, index: int, count: int) -> str:
+    def target(self, job_id: str, index: int, *, array: bool) -> str:
         """Every task has an index here, the only one too."""
         return f"{job_id}_{index}"
 

@@ -92,9 +92,9 @@ class Slurm:
                     found[""] = found[name]
         return found
 
-    def target(self, job_id: str, index: int, count: int) -> str:
+    def target(self, job_id: str, index: int, *, array: bool) -> str:
         """``123_4`` for a task of an array, ``123`` otherwise."""
-        return f"{job_id}_{index}" if count > 1 else job_id
+        return f"{job_id}_{index}" if array else job_id
 
     def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
         """Read ``id|state|start|reason|name`` lines; the name last, since other people's names hold anything."""
