@@ -107,6 +107,3 @@ class Scheduler(Protocol):
 
     def explain_failure(self, exit_code: int, text: str) -> SubmitFailure:
         """Say what a failed submit command means, from its exit code and everything it printed."""
-
-    def explain_wait(self, reason: str) -> str:
-        """Return a sentence for a person about the scheduler's own word for why a job waits; "" if none is known."""

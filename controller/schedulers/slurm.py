@@ -115,6 +115,7 @@ class Slurm:
                     state=_state(fields[1]),
                     word=fields[1],
                     reason="" if fields[3] == "None" else fields[3],
+                    message=PENDING_REASONS.get(fields[3], ""),
                     started=_time(fields[2]),
                 )
             )
@@ -160,10 +161,6 @@ class Slurm:
         if _FINAL.search(said) or exit_code in (126, 127):
             return SubmitFailure(kind=Refusal.REFUSED, reason="SubmitRefused", message=said)
         return SubmitFailure(kind=Refusal.AMBIGUOUS, reason="SubmitUnanswered", message=f"sbatch: {said}")
-
-    def explain_wait(self, reason: str) -> str:
-        """Reasons as listed in squeue(1) and at https://slurm.schedmd.com/job_reason_codes.html."""
-        return PENDING_REASONS.get(reason, "")
 
 
 def _resource_options(resources: Resources) -> list[str]:
