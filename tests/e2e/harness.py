@@ -51,6 +51,12 @@ def job(name: str, command: str, *, cluster: str = "here", **fields: Any) -> dic
     return {"kind": "Job", "name": name, "cluster": cluster, "command": command, **fields}
 
 
+def condition(resource: Mapping[str, Any], name: str) -> tuple[str, str, str]:
+    """Return status, reason and message of a resource's condition."""
+    found = next(item for item in resource["conditions"] if item["type"] == name)
+    return found["status"], found["reason"], found["message"]
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """A command that has ended."""
@@ -180,14 +186,22 @@ class Project:
 
     # ---- what a user sees ----
 
-    def resource(self, kind: str, name: str) -> dict[str, Any]:
-        """Return one resource as ``controller status -o json`` tells of it."""
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Return what ``controller status -o json`` tells, by ``Kind/name``."""
         listed = self.controller("status", "-o", "json", expect=0).json
-        return next(item for item in listed if (item["kind"], item["name"]) == (kind, name))
+        return {f"{item['kind']}/{item['name']}": item for item in listed}
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Return every task of every job by its id."""
+        return {task["id"]: task for item in self.resources().values() for task in item["tasks"]}
 
     def names(self) -> list[str]:
-        """Return ``Kind/name`` of everything that ``controller status -o json`` lists."""
-        return [f"{item['kind']}/{item['name']}" for item in self.controller("status", "-o", "json", expect=0).json]
+        """Return ``Kind/name`` of every resource that is told of."""
+        return list(self.resources())
+
+    def resource(self, kind: str, name: str) -> dict[str, Any]:
+        """Return one resource."""
+        return self.resources()[f"{kind}/{name}"]
 
     def task(self, name: str) -> dict[str, Any]:
         """Return the only task of a job."""
@@ -198,11 +212,9 @@ class Project:
         """Return the state of a job's only task."""
         return str(self.task(name)["state"])
 
-    def condition(self, kind: str, name: str, condition: str) -> tuple[str, str, str]:
-        """Return status, reason and message of one condition."""
-        listed = self.resource(kind, name)["conditions"]
-        found = next(item for item in listed if item["type"] == condition)
-        return found["status"], found["reason"], found["message"]
+    def condition(self, kind: str, name: str, kind_of: str) -> tuple[str, str, str]:
+        """Return status, reason and message of one condition of one resource."""
+        return condition(self.resource(kind, name), kind_of)
 
     # ---- the status branch, by git alone ----
 
