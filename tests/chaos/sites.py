@@ -97,7 +97,8 @@ class Here(Site):
     def end(self, instance: str) -> None:
         local = f"{self.workdir}/local"
         self.shell(
-            f"rm -rf {local}/queue; for p in {local}/running/*/pid; do read -r pid rest <$p && kill -KILL -- -$pid; done",
+            f"rm -rf {local}/queue; "
+            f"for place in {local}/running/*/pid; do read -r pid rest <$place && kill -KILL -- -$pid; done",
             check=False,
         )
 
