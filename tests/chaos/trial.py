@@ -58,7 +58,7 @@ class Trial:
         return self.project.start(*argv, env={"CONTROLLER_FAILPOINTS": str(self.failpoints), **(env or {})})
 
     def converge(self, *, patience_s: float = PATIENCE_S) -> dict[str, Any]:
-        """Run ``controller reconcile --wait``, again each time it dies, until it ends by itself; return its last word."""
+        """Run ``controller reconcile --wait``, again each time it dies, until it ends; return its last word."""
         deadline = time.monotonic() + patience_s
         while True:
             ran = self._wait(deadline)
