@@ -123,8 +123,10 @@ def _note(unit: _Unit, outcomes: Mapping[str, ControllerError | None], hands: Ha
             log.info("action_done", action=action.key, kind=kind)
             hands.say(action.key, "done")
             continue
-        log.warning("action_failed", action=action.key, kind=kind, reason=error.reason, message=error.message)
-        hands.say(action.key, f"failed: {error.reason}: {error.message}")
+        waits = isinstance(error, WaitingError)
+        event = "action_waits" if waits else "action_failed"
+        log.warning(event, action=action.key, kind=kind, reason=error.reason, message=error.message)
+        hands.say(action.key, f"{'waits' if waits else 'failed'}: {error.reason}: {error.message}")
         if not isinstance(error, AmbiguousError):
             key = failure_key(action, error)
             hands.journal.save_failure(key, failure_of(error, earlier.get(key), hands.clock()))
