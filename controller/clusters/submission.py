@@ -13,7 +13,7 @@ import tarfile
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
-from controller.clusters.scripts import remote_file
+from controller.clusters.scripts import LAST_MEMBER, remote_file
 from controller.containers.sif import launch_function
 from controller.model.plans import PlannedRun, SubmitBatch
 from controller.model.runs import tag_of
@@ -83,6 +83,7 @@ def archive(directories: Iterable[tuple[str, Mapping[str, bytes]]]) -> bytes:
                 entry.size = len(data)
                 entry.mode = 0o644
                 tar.addfile(entry, io.BytesIO(data))
+        tar.addfile(tarfile.TarInfo(LAST_MEMBER))
     return buffer.getvalue()
 
 

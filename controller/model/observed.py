@@ -57,6 +57,9 @@ class JobRecord:
     word: str
     """The scheduler's own word for the state."""
     reason: str = ""
+    """The scheduler's own word for why it waits."""
+    message: str = ""
+    """That word as a sentence, where it is known."""
     exit_code: int | None = None
     started: float | None = None
     ended: float | None = None
@@ -75,7 +78,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
-    """One line that a run wrote about itself. ``owner`` is ``<job id>_<index>``, the job that holds the claim."""
+    """One line that a run wrote about itself. ``owner`` is the job that holds the claim."""
 
     run: str
     kind: EventKind

@@ -76,6 +76,21 @@ def batch_prefix(instance: str, tag: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The job that holds a run's claim: its id, its index, the first 12 digits of its batch."""
+
+    job_id: str
+    index: int
+    batch12: str
+
+
+def owner_from(text: str) -> Owner | None:
+    """Read ``<job id>_<index>@<batch12>.<try>`` as the job script writes it; None for anything else."""
+    match = re.fullmatch(r"(\S+)_(\d+)@([0-9a-f]{12})\.\d+", text)
+    return Owner(job_id=match[1], index=int(match[2]), batch12=match[3]) if match else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """What the controller knows of one run; kept in the journal, rebuilt from the cluster when that is lost.
 
@@ -88,6 +103,8 @@ class RunRecord:
     batch: str
     index: int
     """Place in the batch's array."""
+    array: bool = False
+    """Whether the batch is an array to the scheduler, so that the index is part of the job's name there."""
     state: TaskState
     reason: str = ""
     message: str = ""

@@ -21,7 +21,7 @@ def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> Re
     seen = observed.clusters.get(cluster.name)
     details: dict[str, str] = {"scheduler": cluster.scheduler}
     if seen is None:
-        ready = (Truth.UNKNOWN, "NotObserved", "no job names it, so it was not looked at")
+        ready = (Truth.UNKNOWN, "NotObserved", "it was not looked at in this pass")
     elif not seen.reachable:
         ready = (Truth.UNKNOWN, seen.error_reason, seen.error)
     elif seen.faults:
@@ -60,8 +60,6 @@ def image_status(
     engine = observed.engine
     on_engine = None if engine is None or engine.images is None else image.identity in engine.images
     details = {"identity": image.identity}
-    if on_engine:
-        details["engine"] = "built"
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
     failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]

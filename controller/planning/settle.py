@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.model.conditions import TERMINAL, TaskState
+from controller.model.digests import short
 from controller.model.observed import (
     ENDED,
     REQUEUEABLE,
@@ -20,7 +21,7 @@ from controller.model.observed import (
     JobState,
     RunEvent,
 )
-from controller.model.runs import RunRecord
+from controller.model.runs import RunRecord, owner_from
 
 SETTLE_S = 20.0
 """How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
@@ -70,23 +71,29 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
 def _hear(record: RunRecord, events: Sequence[RunEvent]) -> RunRecord:
     """Take over what the run says of itself short of its end."""
     for event in sorted(events, key=lambda event: event.at):
-        if event.owner == CANCELLED_OWNER:
-            continue
-        job_id = event.owner.rpartition("_")[0]
-        if event.kind is EventKind.CLAIMED:
-            record = replace(record, job_id=job_id)
-        elif event.kind is EventKind.STARTED:
-            record = replace(record, job_id=job_id, started=event.at, stopped_at=None)
+        if event.kind in (EventKind.CLAIMED, EventKind.STARTED):
+            record = _owned(record, event)
+        if event.kind is EventKind.STARTED:
+            record = replace(record, started=event.at, stopped_at=None)
         elif event.kind is EventKind.STOPPED and event.at > (record.started or 0):
             record = replace(record, stopped_at=event.at, stderr_tail=event.stderr_tail)
     return record
 
 
+def _owned(record: RunRecord, event: RunEvent) -> RunRecord:
+    """Follow the claim: the job that holds it is the run's job, also when another batch was the first to start it."""
+    owner = owner_from(event.owner)
+    if owner is None:
+        return record
+    batch = record.batch if short(record.batch) == owner.batch12 else owner.batch12
+    state = TaskState.QUEUED if record.job_id is None else record.state
+    return replace(record, job_id=owner.job_id, batch=batch, index=owner.index, state=state, lapsed=False)
+
+
 def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRecord:
     code = event.exit_code if event.exit_code is not None else _NOT_RECORDED
     record = replace(
-        record,
-        job_id=event.owner.rpartition("_")[0] or record.job_id,
+        _owned(record, event),
         exit_code=code,
         ended=event.at,
         missing_since=None,
@@ -146,10 +153,10 @@ def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
 
 
 def _alive(record: RunRecord, job: JobRecord) -> RunRecord:
-    record = replace(record, missing_since=None, job_id=job.job_id)
+    record = replace(record, missing_since=None, job_id=job.job_id, array=job.index is not None)
     match job.state:
         case JobState.PENDING:
-            return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message="")
+            return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message=job.message)
         case JobState.RUNNING:
             started = record.started or job.started
             return replace(record, state=TaskState.RUNNING, reason="Running", message="", started=started)

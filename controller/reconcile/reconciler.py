@@ -15,6 +15,7 @@ from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, ResourceStatus, Truth
 from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError
+from controller.model.failpoints import failpoint
 from controller.model.observed import EngineObservation, Observed
 from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
 from controller.model.resources import Desired, owner_of
@@ -22,9 +23,9 @@ from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
 from controller.planning.history import History
 from controller.planning.plan import make_plan
-from controller.reconcile.acting import Hands, Outcomes, Say
 from controller.reconcile.applying import apply
 from controller.reconcile.clients import Clients
+from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
@@ -35,6 +36,7 @@ from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
 from controller.specs.compile import load
 from controller.store.journal import Journal
+from controller.store.verdicts import Verdicts
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +84,7 @@ class Reconciler:
         *,
         mirror: Mirror,
         journal: Journal,
+        verdicts: Verdicts,
         engine: Engine,
         clients: Clients,
         clock: Callable[[], float],
@@ -90,6 +93,7 @@ class Reconciler:
         self.settings = settings
         self.mirror = mirror
         self._journal = journal
+        self._verdicts = verdicts
         self._engine = engine
         self._clients = clients
         self._clock = clock
@@ -108,7 +112,7 @@ class Reconciler:
         before = self._journal.runs()
         standings = self._journal.resources()
         active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
-        desired = with_last_good(load(self._tree(commit)), standings, self._tree_or_none, active=active)
+        desired = with_last_good(self._load(commit), standings, self._tree_or_none, active=active)
         desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
         sight = look(
             desired,
@@ -142,15 +146,20 @@ class Reconciler:
         with structlog.contextvars.bound_contextvars(pass_id=pass_id):
             ahead = self.look_ahead()
             log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
+            failpoint("look.remember.before")
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
             times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
             self._journal.save_fact("clockworks", json.dumps(times))
+            failpoint("look.remember.after")
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
             statuses, observed = self._after(ahead, outcomes)
+            failpoint("specs.remember.before")
             self._remember_specs(ahead)
+            failpoint("report.before")
             commit, error = self._report(ahead, statuses)
+            failpoint("report.after")
             log.info("pass_ended", commit=ahead.desired.commit, status_commit=commit)
             return PassResult(
                 pass_id=pass_id,
@@ -166,6 +175,7 @@ class Reconciler:
     def close(self) -> None:
         """Let go of connections and files."""
         self._clients.close()
+        self._verdicts.close()
         self._journal.close()
 
     def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
@@ -178,7 +188,8 @@ class Reconciler:
     def _report(
         self, ahead: Prospect, statuses: tuple[ResourceStatus, ...]
     ) -> tuple[str | None, ControllerError | None]:
-        self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
+        if {status.key: status for status in statuses} != ahead.history.statuses:
+            self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
         try:
             commit = report(
                 self.mirror,
@@ -220,6 +231,11 @@ class Reconciler:
     def _client_of(self, desired: Desired) -> Callable[[str], ClusterClient]:
         clusters = {**desired.retired, **desired.clusters}
         return lambda name: self._clients.of(clusters[name])
+
+    def _load(self, commit: str) -> Desired:
+        desired = load(self._tree(commit), cache=self._verdicts)
+        self._verdicts.save()
+        return desired
 
     def _tree(self, commit: str) -> CommitTree:
         return self.mirror.tree(commit, self.settings.path)

@@ -32,9 +32,9 @@ class Local:
         return "local-scheduler", (files("controller.schedulers") / "local.sh").read_text(encoding="utf-8")
 
     def submit_line(self, request: SubmitRequest) -> str:
-        """Name, tasks, time limit in seconds (0: none), script, how many run at once (0: any number)."""
+        """Name, tasks, time limit in seconds (0: none), script, how many run at once (0: any), its argument."""
         walltime_s, at_once = request.resources.walltime_s or 0, request.max_running or 0
-        return f"{_CALL} submit {request.tag} {request.count} {walltime_s} ./job.sh {at_once}"
+        return f'{_CALL} submit {request.tag} {request.count} {walltime_s} ./job.sh {at_once} "$try"'
 
     def partitions(self, text: str) -> dict[str, tuple[int, int]]:
         """There are none."""
@@ -56,7 +56,7 @@ class Local:
         """Nothing limits an array here."""
         return "printf 'version local\\nmax_array_size 1000001\\naccounting 1\\n'"
 
-    def target(self, job_id: str, index: int, count: int) -> str:
+    def target(self, job_id: str, index: int, *, array: bool) -> str:
         """Every task has an index here, the only one too."""
         return f"{job_id}_{index}"
 
@@ -70,6 +70,7 @@ class Local:
                 state=_STATES[fields[3]],
                 word=fields[3],
                 reason=fields[4],
+                message="as many jobs run as this machine has processors" if fields[4] else "",
                 started=float(fields[5]) if fields[5] else None,
             )
             for fields in _fields(text, 6)
@@ -95,10 +96,6 @@ class Local:
         """Until the job's id is printed nothing is in the queue, unless the end itself was cut off."""
         kind = Refusal.AMBIGUOUS if exit_code >= 128 or exit_code == 0 else Refusal.REFUSED
         return SubmitFailure(kind=kind, reason="SubmitRefused", message=text.strip() or f"exit code {exit_code}")
-
-    def explain_wait(self, reason: str) -> str:
-        """There is one reason to wait."""
-        return "as many jobs run as this machine has processors" if reason == "Resources" else ""
 
 
 def _fields(text: str, count: int) -> list[list[str]]:

@@ -68,7 +68,7 @@ start_runner() {
   setsid bash "$0" "$home" runner </dev/null >/dev/null 2>&1 7>&- 8>&- 9>&- &
 }
 
-submit() { # NAME COUNT WALLTIME SCRIPT LIMIT
+submit() { # NAME COUNT WALLTIME SCRIPT LIMIT ARGUMENT
   local job
   exec 7>"$home/next.lock"
   flock 7
@@ -77,7 +77,8 @@ submit() { # NAME COUNT WALLTIME SCRIPT LIMIT
   printf '%s\n' "$job" >"$home/next" || exit 1
   exec 7>&-
   cp "$4" "$home/jobs/$job/script" && printf '%s\n' "$1" >"$home/jobs/$job/name" &&
-    printf '%s\n' "$3" >"$home/jobs/$job/walltime" && printf '%s\n' "${5:-0}" >"$home/jobs/$job/limit" || { rm -rf "${home:?}/jobs/$job"; exit 1; }
+    printf '%s\n' "$3" >"$home/jobs/$job/walltime" && printf '%s\n' "${5:-0}" >"$home/jobs/$job/limit" &&
+    printf '%s\n' "${6:-}" >"$home/jobs/$job/argument" || { rm -rf "${home:?}/jobs/$job"; exit 1; }
   (cd "$home/queue" && seq -f "$(printf '%010d' "$job")_%06g" 0 "$(($2 - 1))" | xargs touch) || exit 1
   start_runner
   printf '%s\n' "$job"
@@ -162,7 +163,8 @@ execute() { # ITEM, the slot's lock on descriptor 9
   walltime=$(cat "$home/jobs/$job/walltime")
   if [ "$walltime" -gt 0 ]; then limit=(timeout --foreground --signal=TERM --kill-after=5 "$walltime"); fi
   if [ -e "$home/running/$item/cancel" ]; then end "$item" CANCELLED 0 "$start"; exit 0; fi
-  CONTROLLER_JOB_ID=$job CONTROLLER_JOB_INDEX=$(index_of "$item") "${limit[@]}" bash "$home/jobs/$job/script" 9>&- &
+  CONTROLLER_JOB_ID=$job CONTROLLER_JOB_INDEX=$(index_of "$item") "${limit[@]}" bash "$home/jobs/$job/script" \
+    "$(cat "$home/jobs/$job/argument")" 9>&- &
   while :; do
     wait $!
     code=$?

@@ -105,22 +105,35 @@ class PrivateSshd:
     def connections(self) -> list[int]:
         """Return the process ids of the server's connections: its children."""
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return _children(self._process.pid)
 
     def cut(self) -> None:
-        """Cut every connection, as a crash of the login node would."""
+        """Cut every connection, as a crash of the login node would; what scripts started lives on."""
         for pid in self.connections():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            # An ordinary user's connection is a monitor and, below it, the process that holds the socket.
+            for each in (pid, *(child for child in _children(pid) if _name(child).startswith("sshd"))):
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
 
     def stop(self) -> None:
         """Stop listening and cut every connection."""
         if self._process is not None:
-            connections = self.connections()
+            os.kill(self._process.pid, signal.SIGSTOP)
+            self.cut()
             self._process.kill()
-            for pid in connections:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except FileNotFoundError:
+        return ""

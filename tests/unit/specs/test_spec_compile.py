@@ -21,7 +21,6 @@ connection:
   proxy_jump: gw
   identity_file: ~/.ssh/id_ed25519
   known_hosts: /etc/ssh/known_hosts
-  ssh_config: ~/.ssh/other
   transport: openssh
 scheduler: slurm
 workdir: $SCRATCH/controller
@@ -72,7 +71,6 @@ def test_every_field_arrives() -> None:
         proxy_jump="gw",
         identity_file="~/.ssh/id_ed25519",
         known_hosts="/etc/ssh/known_hosts",
-        ssh_config="~/.ssh/other",
         transport="openssh",
     )
     assert (cluster.scheduler, cluster.workdir, cluster.containers) == ("slurm", "$SCRATCH/controller", "singularity")
@@ -102,7 +100,7 @@ def test_every_field_arrives() -> None:
     assert task.command == "python src/train.py --name train --image torch"
     assert task.env == {"OMP_NUM_THREADS": "8", "WHERE": "greene"}
     assert job.source.path == "specs/all.yaml"
-    assert job.source.line == 26
+    assert job.source.line == 25
 
 
 def test_defaults_are_the_models() -> None:
