@@ -53,6 +53,8 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
     exit_event = next((event for event in seen.events if event.kind is EventKind.EXITED), None)
     if exit_event is not None:
         return _exited(record, exit_event, seen, now)
+    if any(event.owner == CANCELLED_OWNER for event in seen.events):
+        return _never_started(record, now)
     if record.job_id is None:
         record = _adopt(record, seen)
         if record.job_id is None:
@@ -74,9 +76,9 @@ def _hear(record: RunRecord, events: Sequence[RunEvent]) -> RunRecord:
             continue
         job_id = event.owner.rpartition("_")[0]
         if event.kind is EventKind.CLAIMED:
-            record = replace(record, job_id=job_id)
+            record = replace(record, job_id=job_id, lapsed=False)
         elif event.kind is EventKind.STARTED:
-            record = replace(record, job_id=job_id, started=event.at, stopped_at=None)
+            record = replace(record, job_id=job_id, lapsed=False, started=event.at, stopped_at=None)
         elif event.kind is EventKind.STOPPED and event.at > (record.started or 0):
             record = replace(record, stopped_at=event.at, stderr_tail=event.stderr_tail)
     return record
@@ -121,8 +123,6 @@ def _adopt(record: RunRecord, seen: Seen) -> RunRecord:
 
 def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:
     """A submit whose end is not known, and no job in sight."""
-    if any(event.owner == CANCELLED_OWNER for event in seen.events):
-        return _cancelled(record, now)
     batch = seen.batch
     if record.lapsed or batch is None or not seen.queue_known:
         return record
@@ -187,10 +187,8 @@ def _missing(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> Ru
     """Nowhere to be seen."""
     record = _mark_missing(record, now)
     gone_s = now - (record.missing_since or now)
-    if record.cancel_requested_at is not None:
-        poisoned = any(event.owner == CANCELLED_OWNER for event in seen.events)
-        if poisoned or (gone_s >= SETTLE_S and seen.accounting_known):
-            return _cancelled(record, now)
+    if record.cancel_requested_at is not None and gone_s >= SETTLE_S and seen.accounting_known:
+        return _cancelled(record, now)
     if record.stopped_at is not None and gone_s >= grace_s and seen.accounting_known:
         message = "a signal ended it (time limit, scancel or preemption); the scheduler no longer says which"
         return replace(record, state=TaskState.FAILED, reason="Stopped", message=message, ended=record.stopped_at)
@@ -213,6 +211,15 @@ def _cancelled(record: RunRecord, now: float, word: str = "") -> RunRecord:
     return replace(
         record, state=TaskState.CANCELLED, reason=reason, message=message, ended=record.ended or now, missing_since=None
     )
+
+
+def _never_started(record: RunRecord, now: float) -> RunRecord:
+    """Nobody but the controller takes a claim away, and it can never be given back: its job, if any, ends at once.
+
+    The reason is lost where the journal is. Both reasons that there are let a task that is wanted again run again.
+    """
+    asked = record if record.cancel_requested_at is not None else replace(record, cancel_requested_at=now)
+    return replace(_cancelled(asked, now), lapsed=False, reason=record.cancel_reason or "SpecRemoved")
 
 
 def _reason(job: JobRecord) -> str:
