@@ -6,12 +6,15 @@ belong here: anything that another front end would need as well.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 from controller.model.errors import ConfigurationError, ControllerError
+from controller.model.failpoints import arm
 
 VERBS = {
     "validate": "Check spec files, offline.",
@@ -54,6 +57,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; every failure ends in one line that says what is wrong, and an exit code."""
+    armed = os.environ.get("CONTROLLER_FAILPOINTS")
+    if armed:
+        arm(Path(armed))
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:

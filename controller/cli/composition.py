@@ -57,6 +57,7 @@ def settings_from(given: Given) -> Settings:
             identity_files=written.identity_files,
             known_hosts=written.known_hosts,
         ),
+        ssh_config=given.ssh_config or written.ssh_config,
         listen=written.listen,
         webhook_secret_file=written.webhook_secret_file,
     )
@@ -77,13 +78,15 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
     from controller.reconcile.clients import Clients
     from controller.reconcile.reconciler import Reconciler
     from controller.store.journal import Journal
+    from controller.store.verdicts import Verdicts
 
     reconciler = Reconciler(
         settings,
         mirror=open_mirror(settings),
         journal=Journal(settings.state_dir / "journal.sqlite3"),
+        verdicts=Verdicts(settings.state_dir / "verdicts.sqlite3"),
         engine=Engine(),
-        clients=Clients(settings.instance),
+        clients=Clients(settings.instance, ssh_config=settings.ssh_config),
         clock=time.time,
         say=say,
     )

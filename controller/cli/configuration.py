@@ -24,6 +24,7 @@ class Written:
     grace_s: float | None = None
     identity_files: tuple[Path, ...] = ()
     known_hosts: tuple[Path, ...] = ()
+    ssh_config: Path | None = None
     token_file: Path | None = None
     listen: str | None = None
     webhook_secret_file: Path | None = None
@@ -51,30 +52,12 @@ def _default_path() -> Path:
 
 
 def _checked(path: Path, data: bytes) -> dict[str, Any]:
-    from controller.specs.checks import Checker
-    from controller.specs.messages import findings
-    from controller.specs.yaml_loader import load
+    from controller.specs.excerpts import draw
+    from controller.specs.settings import read_settings
 
-    loaded = load(data)
-    said = [f"{path}:{fault.line}:{fault.column}: {fault.message}" for fault in loaded.faults]
-    said += [f"{path}:{piece.fault.line}:{piece.fault.column}: {piece.fault.message}" for piece in loaded.garbled]
-    if not said and len(loaded.documents) != 1:
-        said.append(f"{path}: must hold one YAML document, not {len(loaded.documents)}")
-    value: Any = None
-    for document in loaded.documents[:1]:
-        value = document.value
-        said += [f"{path}:{fault.line}:{fault.column}: {fault.message}" for fault in document.faults]
-        if not isinstance(value, dict):
-            said.append(f"{path}: must be a mapping of settings")
-            continue
-        for finding in findings("Config", Checker().errors("Config", value)):
-            places = document.keys if finding.at_key else document.values
-            line, column = places.get(finding.path) or document.place(finding.path)
-            remedy = f" ({finding.remedy})" if finding.remedy else ""
-            said.append(f"{path}:{line}:{column}: {finding.message}{remedy}")
-    if said:
-        raise ConfigurationError("ConfigurationInvalid", "\n".join(said))
-    assert isinstance(value, dict)
+    value, problems = read_settings(data, str(path))
+    if problems:
+        raise ConfigurationError("ConfigurationInvalid", "\n".join(draw(problem) for problem in problems))
     return value
 
 
@@ -101,6 +84,7 @@ def _written(value: dict[str, Any], directory: Path) -> Written:
         grace_s=None if grace is None else float(duration_s(grace)),
         identity_files=files(ssh.get("identity_file")),
         known_hosts=files(ssh.get("known_hosts")),
+        ssh_config=file(ssh.get("config")),
         token_file=file(value.get("token_file")),
         listen=http.get("listen"),
         webhook_secret_file=file(http.get("webhook_secret_file")),

@@ -44,7 +44,7 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
             "ClusterUnknown",
             f"cluster {status.cluster} is no longer in the repository, so it is not known how to reach {task.run_dir}",
         )
-    clients = Clients(settings.instance)
+    clients = Clients(settings.instance, ssh_config=settings.ssh_config)
     try:
         run = task.run_dir.rpartition("/runs/")[2]
         _copy(clients.of(cluster), run, "stderr" if stderr else "stdout", follow=follow)

@@ -20,10 +20,11 @@ class Given:
     path: str | None
     config: Path | None
     state_dir: Path | None
+    ssh_config: Path | None = None
 
 
 def repository_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--repo --branch --path --config --state-dir``, handed to the verb as one ``given``."""
+    """Add ``--repo --branch --path --config --state-dir --ssh-config``, handed to the verb as one ``given``."""
 
     @wraps(verb)
     def wrapped(
@@ -33,9 +34,10 @@ def repository_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         path: str | None,
         config: Path | None,
         state_dir: Path | None,
+        ssh_config: Path | None,
         **others: Any,
     ) -> Any:
-        given = Given(repo=repo, branch=branch, path=path, config=config, state_dir=state_dir)
+        given = Given(repo=repo, branch=branch, path=path, config=config, state_dir=state_dir, ssh_config=ssh_config)
         return verb(*args, given=given, **others)
 
     for option in reversed(
@@ -61,6 +63,13 @@ def repository_options(verb: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="D",
                 type=click.Path(file_okay=False, path_type=Path),
                 help="Where the journal and the mirror are kept.",
+            ),
+            click.option(
+                "--ssh-config",
+                envvar="CONTROLLER_SSH_CONFIG",
+                metavar="F",
+                type=click.Path(dir_okay=False, path_type=Path),
+                help="OpenSSH configuration for connections to clusters.",
             ),
         ]
     ):

@@ -28,7 +28,11 @@ MAX_CHANNELS = 8
 """sshd's MaxSessions is 10 unless a site changed it."""
 _KEEPALIVE_S = 15
 _DEAD_AFTER_S = 60
-_NEVER_OPENED = (paramiko.SSHException, OSError, EOFError)
+_REFUSALS = 30
+_REFUSALS_BEFORE_LOWERING = 3
+_REFUSAL_PAUSE_S = 0.2
+_CLOSING_PAUSE_S = 0.002
+_BROKEN: tuple[type[Exception], ...] = (paramiko.SSHException, OSError, EOFError)
 
 # What it logs as errors it also raises, and with no logging set up it would end on standard error.
 logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
@@ -42,35 +46,86 @@ class ChannelLink:
         self._readable = select.poll()
         self._readable.register(channel.fileno(), select.POLLIN)
 
+    def start(self, command_line: str) -> None:
+        """Have the far side's login shell run ``command_line``, or close the channel."""
+        try:
+            self._channel.exec_command(command_line)
+        except _BROKEN:
+            self.close()
+            raise
+
     def send(self, data: memoryview) -> None:
         while data:
-            count = self._channel.send(data)
+            try:
+                count = self._channel.send(data)
+            except (paramiko.SSHException, EOFError) as error:
+                raise BrokenPipeError("the connection is gone") from error
             if count == 0:
                 raise BrokenPipeError("the channel takes no more input")
             data = data[count:]
 
     def end_input(self) -> None:
-        with suppress(OSError, EOFError):
+        with suppress(*_BROKEN):
             self._channel.shutdown_write()
 
     def receive(self, timeout_s: float) -> Output:
         self._readable.poll(timeout_s * 1000)
         # Asked before the buffers are emptied: what arrives in between is read next time.
-        ended = self._channel.eof_received or self._channel.closed
+        closed, ended = self._channel.closed, self._channel.eof_received
         stdout = self._channel.recv(CHUNK_BYTES) if self._channel.recv_ready() else b""
         stderr = self._channel.recv_stderr(CHUNK_BYTES) if self._channel.recv_stderr_ready() else b""
-        return Output(stdout, stderr, over=ended and not stdout and not stderr)
+        silent = not stdout and not stderr
+        if silent and ended and not closed:
+            # The exit status is still to come, and the server counts the session until then.
+            time.sleep(_CLOSING_PAUSE_S)
+        return Output(stdout, stderr, over=closed and silent)
 
     def abort(self) -> None:
         self.close()
 
     def close(self) -> None:
-        with suppress(OSError, EOFError):
+        with suppress(*_BROKEN):
             self._channel.close()
 
     def exit_status(self) -> int:
         """Return how the remote login shell ended; -1 when that was never said."""
         return int(self._channel.exit_status)
+
+
+class ChannelSlots:
+    """How many channels are open at once: lowered to what the server evidently allows."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._take()
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._used -= 1
+            self._changed.notify()
+
+    def step_back(self, *, lower: bool) -> None:
+        """Give the slot up after a refusal and wait for another; ``lower``: the server allows no more than the rest."""
+        with self._changed:
+            self._used -= 1
+            if lower:
+                self._limit = max(1, self._used)
+            self._changed.wait(_REFUSAL_PAUSE_S)
+            self._take()
+
+    def alone(self) -> bool:
+        """Return whether the caller holds the only slot in use."""
+        with self._changed:
+            return self._used == 1
+
+    def _take(self) -> None:
+        self._changed.wait_for(lambda: self._used < self._limit)
+        self._used += 1
 
 
 class FabricTransport:
@@ -81,7 +136,7 @@ class FabricTransport:
         self._connect_timeout_s = connect_timeout_s
         self._lock = threading.Lock()
         self._hops: tuple[Hop, ...] = ()
-        self._channels = threading.BoundedSemaphore(MAX_CHANNELS)
+        self._slots = ChannelSlots(MAX_CHANNELS)
 
     def run(
         self,
@@ -94,7 +149,7 @@ class FabricTransport:
         """See ``Transport.run``. ``timeout_s`` counts from when the script is sent; connecting has its own limits."""
         framed = frame(script, login=True)
         where = self._connection.host
-        with self._channels:
+        with self._slots:
             link = self._start(framed.command_line)
             exchanged = exchange(link, framed, payload, timeout_s=timeout_s, progress=progress)
         if not exchanged.timed_out and not exchanged.ending.started and link.exit_status() >= 0:
@@ -107,23 +162,31 @@ class FabricTransport:
             self._let_go()
 
     def _start(self, command_line: str) -> ChannelLink:
-        """Start the remote shells. Nothing of the script is sent yet, so a broken connection is simply opened again."""
-        for last_try in (False, True):
+        """Start the remote shells. Nothing of the script is sent yet, so what fails here is simply tried again."""
+        refusals = breaks = 0
+        while True:
             hops = self._open()
+            name = hops[-1].name
+            started = time.monotonic()
             try:
-                channel = hops[-1].link.transport.open_session()
-                link = ChannelLink(channel)
-                channel.exec_command(command_line)
+                link = ChannelLink(hops[-1].link.transport.open_session())
+                link.start(command_line)
                 return link
-            except paramiko.ChannelException as error:
-                message = f"{hops[-1].name} refused another session: {error.text}"
-                raise TransientError("Unreachable", message) from error
-            except _NEVER_OPENED as error:
-                self._drop(hops)
-                if last_try:
-                    message = f"{hops[-1].name} accepts no session: {error or type(error).__name__}"
+            except _BROKEN as error:
+                waited = time.monotonic() - started >= self._connect_timeout_s
+                if hops[-1].link.is_connected and not waited:
+                    # Not by the error's type: paramiko gives ChannelException to one only of those refused at once.
+                    refusals += 1
+                    if refusals == _REFUSALS:
+                        raise TransientError("Unreachable", f"{name} refuses another session: {error}") from error
+                    self._slots.step_back(lower=refusals >= _REFUSALS_BEFORE_LOWERING)
+                    continue
+                breaks += 1
+                if not hops[-1].link.is_connected or self._slots.alone():
+                    self._drop(hops)
+                if breaks == 2 or waited:
+                    message = f"{name} accepts no session: {error or type(error).__name__}"
                     raise TransientError("Unreachable", message) from error
-        raise AssertionError("unreachable")
 
     def _open(self) -> tuple[Hop, ...]:
         with self._lock:
@@ -162,7 +225,7 @@ def _open_hop(hop: Hop, timeout_s: int) -> None:
     started = time.monotonic()
     try:
         hop.link.open()
-    except _NEVER_OPENED as error:
+    except _BROKEN as error:
         transport = hop.link.client.get_transport()
         answered = hop.check.passed and transport is not None and transport.is_active()
         hop.link.client.close()
@@ -189,5 +252,9 @@ def _refused(hop: Hop, error: paramiko.SSHException) -> StalledError:
 def _watch(transport: Any) -> None:
     """Have a dead peer noticed: without this a vanished network looks like a script that takes long."""
     transport.set_keepalive(_KEEPALIVE_S)
-    if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+    if not isinstance(transport.sock, socket.socket):
+        return
+    # A script is three small packets and an answer: with Nagle's algorithm each run waits 40 ms for an ACK.
+    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_S * 1000)

@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from controller.clusters.processes import clean_environment
-from controller.clusters.ssh_config import SYSTEM_FILE, USER_FILE
+from controller.clusters.ssh_config import SYSTEM_FILE, USER_FILE, named_file
 from controller.clusters.ssh_words import refusal
 from controller.model.errors import ConfigurationError
 from controller.model.resources import Connection
@@ -38,6 +38,8 @@ Host *
   PermitLocalCommand no
   LogLevel DEBUG1
 """
+_LOG_BYTES = 1024 * 1024
+"""A master goes on writing, some 600 bytes a session: emptied when it is longer than this."""
 _SOCKET_PARENT_LENGTH = 60
 """Characters that leave room in sun_path (108 bytes, unix(7)) for our names and the suffix that ssh adds at first."""
 
@@ -66,6 +68,9 @@ class Master:
             if not self._sure:
                 self._find_or_start(self._directory)
                 self._sure = True
+            log = self._directory / "master.log"
+            if log.exists() and log.stat().st_size > _LOG_BYTES:
+                os.truncate(log, 0)
             return self._ssh(self._directory, own=self._own)
 
     def doubt(self) -> None:
@@ -97,7 +102,9 @@ class Master:
         """Connect, log in and leave a master behind. Nothing is run on the far side."""
         (directory / "s").unlink(missing_ok=True)
         log = directory / "master.log"
-        arguments = ("-o", "ControlMaster=yes", "-o", "ControlPersist=10m", "-N", "-f")
+        log.write_bytes(b"")
+        # Without -v a master that is to persist sends what its gateways say to /dev/null.
+        arguments = ("-v", "-o", "ControlMaster=yes", "-o", "ControlPersist=10m", "-N", "-f")
         if not self._call(directory, *arguments, own=True, log=log):
             text = log.read_text(encoding="utf-8", errors="replace")
             raise refusal(text, where=self._connection.host, known_hosts=self._connection.known_hosts)
@@ -108,7 +115,7 @@ class Master:
         Its output goes to a file: a master that stays in the background would hold a pipe open.
         """
         argv = [*self._ssh(directory, own=own), *arguments, "--", self._connection.host]
-        with (log or Path(os.devnull)).open("wb") as output:
+        with (log or Path(os.devnull)).open("ab") as output:
             try:
                 child = subprocess.Popen(
                     argv,
@@ -146,8 +153,9 @@ class Master:
         """Return a new directory that nobody else can enter, with the configuration in it."""
         parents = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir())
         fitting = [p for p in parents if p and len(p) <= _SOCKET_PARENT_LENGTH and os.access(p, os.W_OK)]
+        configuration = self._configuration()
         directory = Path(tempfile.mkdtemp(prefix="ssh-", dir=fitting[0] if fitting else "/tmp"))
-        (directory / "config").write_text(self._configuration(), encoding="utf-8")
+        (directory / "config").write_text(configuration, encoding="utf-8")
         return directory
 
     def _configuration(self) -> str:
@@ -157,7 +165,8 @@ class Master:
             lines += [f"  UserKnownHostsFile {_quoted(wanted.known_hosts)}", "  GlobalKnownHostsFile /dev/null"]
         if wanted.identity_file is not None:
             lines.append(f"  IdentityFile {_quoted(wanted.identity_file)}")
-        files = (USER_FILE, SYSTEM_FILE) if wanted.ssh_config is None else (wanted.ssh_config,)
+        # Include passes over a file that is not there in silence.
+        files = (USER_FILE, SYSTEM_FILE) if wanted.ssh_config is None else (str(named_file(wanted.ssh_config)),)
         lines += [f"Include {_quoted(file)}" for file in files]
         return "\n".join(lines) + "\n"
 

@@ -49,7 +49,7 @@ def read_observation(cluster: str, answer: Answer, scheduler: Scheduler) -> Clus
         cluster=cluster,
         reachable=True,
         now=float(place["now"]) if "now" in place else None,
-        facts=_facts(place, answer.parts.get("facts"), faults),
+        facts=_facts(place, answer.parts.get("facts"), scheduler, faults),
         images=take("images", _read_images),
         files=take("files", lambda text: frozenset(text.split())),
         queue=take("queue", scheduler.parse_queue),
@@ -65,7 +65,9 @@ def _pairs(text: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
 
-def _facts(place: Mapping[str, str], part: Part | None, faults: dict[str, str]) -> ClusterFacts | None:
+def _facts(
+    place: Mapping[str, str], part: Part | None, scheduler: Scheduler, faults: dict[str, str]
+) -> ClusterFacts | None:
     if "root" not in place:
         return None
     known: dict[str, str] = {}
@@ -82,6 +84,7 @@ def _facts(place: Mapping[str, str], part: Part | None, faults: dict[str, str]) 
         scheduler_version=known.get("version", ""),
         container_version=known.get("container_version", ""),
         max_array_size=int(size) if size.isdigit() else 1001,
+        partitions=scheduler.partitions(part.text) if part is not None else {},
         accounting=known.get("accounting") != "0",
     )
 
@@ -125,14 +128,15 @@ def _event(body: str, *, spool_file: str) -> RunEvent | None:
             exit_code=int(value["exit_code"]) if "exit_code" in value else None,
             host=str(value.get("host", "")),
             phase=str(value.get("phase", "")),
-            stderr_tail=_tail(value.get("stderr", "")),
+            stderr_tail=_text(value.get("stderr", "")),
+            outputs={str(path): _text(text) for path, text in value.get("outputs", {}).items()},
             spool_file=spool_file,
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _tail(encoded: str) -> str:
+def _text(encoded: str) -> str:
     return b64decode(encoded).decode("utf-8", "replace")
 
 

@@ -1,7 +1,8 @@
 """SSH by the ``ssh`` program: the transport for sites with a second factor, Kerberos, or an unusual configuration.
 
 Every script is a session of a master connection, which ``masters`` keeps. What the program says of itself goes to a
-log file, so it is never taken for the output of a script.
+log file, so it is never taken for the output of a script. A session whose master dies while it opens connects by
+itself; what the master had read of the script is missing then, and the frame does not run what is left.
 """
 
 from __future__ import annotations

@@ -18,6 +18,9 @@ from controller.model.digests import short
 from controller.model.errors import AmbiguousError, StalledError
 from controller.schedulers.dialect import Scheduler
 
+LAST_MEMBER = ".last-member"
+"""Empty file at the end of every tar that is sent, so that a cut-off one is known from a whole one."""
+
 
 @cache
 def remote_file(name: str) -> str:
@@ -58,6 +61,7 @@ def compose(name: str, scheduler: Scheduler, *, workdir: str, instance: str, var
     """Return the script ``remote/<name>.sh`` with the prelude and the scheduler's own program before it."""
     nonce = secrets.token_hex(8)
     head = {"nonce": nonce, "instance": instance, "root_expression": root_expression(workdir)}
+    head["last_member"] = LAST_MEMBER
     lines = [f"{key}={shlex.quote(value)}" for key, value in head.items()]
     lines.append(remote_file("prelude.sh"))
     lines.append(_install(scheduler))

@@ -25,13 +25,22 @@ def configuration_text(path: str | None) -> str:
         ConfigurationError: ``path`` cannot be read, or files include one another in a circle (``SshConfigInvalid``).
     """
     if path is not None:
-        file = Path(path).expanduser()
-        if not file.is_file():
-            raise ConfigurationError("SshConfigInvalid", f"the SSH configuration {file} does not exist")
-        return _expanded(file, Path("~/.ssh").expanduser(), 0)
+        return _expanded(named_file(path), Path("~/.ssh").expanduser(), 0)
     user = _expanded(Path(USER_FILE).expanduser(), Path("~/.ssh").expanduser(), 0)
     system = _expanded(Path(SYSTEM_FILE), Path("/etc/ssh"), 0)
     return f"{user}\nHost *\n{system}"
+
+
+def named_file(path: str) -> Path:
+    """Return the configuration that a connection names; unlike the usual places it has to be there.
+
+    Raises:
+        ConfigurationError: it is not (``SshConfigInvalid``).
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigurationError("SshConfigInvalid", f"the SSH configuration {file} does not exist")
+    return file
 
 
 def _expanded(file: Path, base: Path, depth: int) -> str:

@@ -13,7 +13,7 @@ import tarfile
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
-from controller.clusters.scripts import remote_file
+from controller.clusters.scripts import LAST_MEMBER, remote_file
 from controller.containers.sif import launch_function
 from controller.model.plans import PlannedRun, SubmitBatch
 from controller.model.runs import tag_of
@@ -27,8 +27,9 @@ def submission_files(
     request = SubmitRequest(
         tag=tag_of(instance, batch.batch),
         count=len(batch.runs),
-        resources=batch.job.resources,
+        resources=batch.resources,
         priority=batch.job.priority,
+        max_running=batch.max_running,
         scheduler_version=scheduler_version,
     )
     manifest = {
@@ -50,13 +51,14 @@ def submission_files(
 
 def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance: str) -> str:
     """Return the script that the scheduler starts. A login shell: sites set up modules and PATH there."""
-    gpus = batch.job.resources.gpus
+    gpus = batch.resources.gpus
     variables = {
         "root": root,
         "base": f"{root}/{instance}",
         "batch": batch.batch,
         "setup": batch.cluster.setup.rstrip(),
         "files_tree": batch.job.files.tree if batch.job.files else "",
+        "outputs": "\n".join(sorted({metric.file for metric in batch.job.results.metrics.values()})),
     }
     return "\n".join(
         [
@@ -81,6 +83,7 @@ def archive(directories: Iterable[tuple[str, Mapping[str, bytes]]]) -> bytes:
                 entry.size = len(data)
                 entry.mode = 0o644
                 tar.addfile(entry, io.BytesIO(data))
+        tar.addfile(tarfile.TarInfo(LAST_MEMBER))
     return buffer.getvalue()
 
 
@@ -108,8 +111,15 @@ def _task_line(batch: SubmitBatch, index: int, planned: PlannedRun, root: str, i
         "CONTROLLER_RUN_DIR": f"{root}/{instance}/runs/{run.id}",
     }
     exports = [f"export {name}={shlex.quote(value)}" for name, value in {**own, **planned.task.env}.items()]
-    script = "\n".join([*exports, planned.task.command, ""])
+    tables = [_write_table(path, text) for path, text in planned.tables.items()]
+    script = "\n".join([*exports, *tables, planned.task.command, ""])
     return f"{run.id}\t{_base64(json.dumps(lock, sort_keys=True))}\t{_base64(script)}\n"
+
+
+def _write_table(path: str, text: str) -> str:
+    """Shell text that makes a file of the run directory."""
+    directory = shlex.quote(path.rpartition("/")[0] or ".")
+    return f"mkdir -p {directory}\nprintf '%s' {shlex.quote(text)} >{shlex.quote(path)}"
 
 
 def _base64(text: str) -> str:

@@ -37,14 +37,22 @@ class Transport(Protocol):
         """Run ``script`` in a bash login shell there; the payload is what the script finds on its standard input.
 
         The script reaches the far side on standard input too, never in argv, so it may hold anything and have any
-        length. A script that does not read its payload to the end is no error.
+        length. A script that does not read its payload to the end is no error. A script must not take the end of its
+        payload for the whole of it: when the connection breaks, the far side sees the same end of input.
+
+        Output before the script's own, such as a profile's, is cut off. ``timeout_s`` counts from when the script is
+        sent; connecting has limits of its own.
 
         Raises:
             StalledError: the host key is unknown or wrong (``HostKeyRejected``), or the log-in was refused
-                (``AuthenticationFailed``); nothing was run.
-            TransientError: no connection could be made (``Unreachable``); nothing was run.
-            AmbiguousError: the connection was lost (``ConnectionLost``) or ``timeout_s`` passed (``TimedOut``) after
-                the script was sent: it may have run, be running, or not.
+                (``AuthenticationFailed``), or the SSH configuration cannot be used (``SshConfigInvalid``,
+                ``SshMissing``); nothing was run.
+            TransientError: no connection could be made (``Unreachable``), or the login shell ended before the script
+                began (``ShellUnusable``); nothing was run.
+            AmbiguousError: the connection was lost (``ConnectionLost``), ``timeout_s`` passed (``TimedOut``) or the
+                payload could not be read (``PayloadFailed``) after the script was sent: it may have run, be running,
+                or not.
+            ValueError: the script holds a NUL.
         """
 
     def close(self) -> None:

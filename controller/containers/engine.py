@@ -10,16 +10,15 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
-
-import docker
-import requests
-from docker.errors import APIError, DockerException
+from typing import IO, TYPE_CHECKING, Any
 
 from controller.model.digests import short
 from controller.model.errors import ControllerError, StalledError, TransientError
 from controller.model.observed import EngineObservation
 from controller.model.resources import Image
+
+if TYPE_CHECKING:
+    from docker import APIClient
 
 IDENTITY_LABEL = "controller.identity"
 _ANSWER_S = 20
@@ -94,8 +93,15 @@ class Engine:
 
 
 @contextmanager
-def _client(timeout_s: int) -> Iterator[docker.APIClient]:
-    """Yield a connected client; whatever the SDK raises inside becomes one of our errors."""
+def _client(timeout_s: int) -> Iterator[APIClient]:
+    """Yield a connected client; whatever the SDK raises inside becomes one of our errors.
+
+    The SDK takes longer to import than a pass without it takes, so it is imported here.
+    """
+    import docker
+    import requests
+    from docker.errors import APIError, DockerException
+
     try:
         client = docker.from_env(timeout=timeout_s).api
         try:

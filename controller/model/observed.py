@@ -75,7 +75,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
-    """One line that a run wrote about itself. ``owner`` is ``<job id>_<index>``, the job that holds the claim."""
+    """One line that a run wrote about itself. ``owner`` is the job that holds the claim."""
 
     run: str
     kind: EventKind

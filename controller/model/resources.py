@@ -221,8 +221,7 @@ class Task:
     @property
     def id(self) -> str:
         """``train``, ``train/lr=0.1,seed=3`` or ``bands/relax``: what a person types."""
-        name = self.job.replace(".", "/")
-        return f"{name}/{self.key}" if self.key else name
+        return task_id_of(self.job, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,8 +265,14 @@ class Workflow:
     """Names of the steps' jobs, ``<workflow>.<step>``, in the order of the file."""
 
 
+def task_id_of(job: str, key: str) -> str:
+    """Return ``train``, ``train/lr=0.1`` or, for a step of a workflow, ``bands/relax`` or ``bands/relax/lr=0.1``."""
+    name = job.replace(".", "/")
+    return f"{name}/{key}" if key else name
+
+
 def owner_of(job: str) -> str:
-    """Return ``Kind/name`` of the resource that a job's name belongs to: a Job, or the Workflow that it is a step of."""
+    """Return ``Kind/name`` of what a job's name belongs to: a Job, or the Workflow that it is a step of."""
     workflow, dot, _ = job.partition(".")
     return f"Workflow/{workflow}" if dot else f"Job/{job}"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from controller.model.conditions import TaskState
 from controller.model.digests import digest_of, short
-from controller.model.resources import OnRemove, Task
+from controller.model.resources import OnRemove, Task, task_id_of
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
 SLUG_LENGTH = 60
@@ -34,6 +34,11 @@ class Run:
     def id(self) -> str:
         """Path below ``runs/``: known from job, task, digest and attempt alone."""
         return f"{task_directory(self.job, self.key, self.digest)}/{self.attempt}"
+
+    @property
+    def task_id(self) -> str:
+        """Id of the task that the run is an attempt at."""
+        return task_id_of(self.job, self.key)
 
 
 def task_directory(job: str, key: str, digest: str) -> str:
@@ -68,6 +73,21 @@ def batch_prefix(instance: str, tag: str) -> str | None:
     """Return the batch's first 12 digits from a tag of this instance; None for any other job's name."""
     head, _, tail = tag.lower().rpartition("-")
     return tail if head == instance and re.fullmatch(r"[0-9a-f]{12}", tail) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The job that holds a run's claim: its id, its index, the first 12 digits of its batch."""
+
+    job_id: str
+    index: int
+    batch12: str
+
+
+def owner_from(text: str) -> Owner | None:
+    """Read ``<job id>_<index>@<batch12>.<try>`` as the job script writes it; None for anything else."""
+    match = re.fullmatch(r"(\S+)_(\d+)@([0-9a-f]{12})\.\d+", text)
+    return Owner(job_id=match[1], index=int(match[2]), batch12=match[3]) if match else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

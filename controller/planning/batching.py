@@ -15,7 +15,7 @@ from controller.planning.draft import Draft, wait_for
 from controller.planning.latevalues import filled
 from controller.planning.provision import plan_needs
 from controller.planning.readiness import cluster_fault
-from controller.planning.statuses import Wait
+from controller.planning.verdicts import Wait
 
 
 def submit(draft: Draft, job: Job, cluster: Cluster, runs: Sequence[PlannedRun]) -> None:

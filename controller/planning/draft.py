@@ -11,12 +11,12 @@ from controller.model.plans import Action, Failure
 from controller.model.resources import Cluster, Desired, Image, Job, Task
 from controller.model.runs import RunRecord
 from controller.planning.history import History
-from controller.planning.statuses import Wait
+from controller.planning.verdicts import Wait
 
 
 @dataclass(slots=True)
 class Draft:
-    """Given: ``desired``, ``observed``, ``history``, ``now``. Decided: ``actions``, their ``needs``, tasks' ``waits``."""
+    """Given: desired, observed, history, now. Decided: actions, what they need, and what tasks wait for."""
 
     desired: Desired
     observed: Observed

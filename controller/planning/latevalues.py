@@ -11,7 +11,7 @@ from controller.model.plans import PlannedRun
 from controller.model.resources import Job, LateValue, Task
 from controller.model.runs import Run
 from controller.planning.draft import Draft
-from controller.planning.statuses import Wait
+from controller.planning.verdicts import Wait
 
 
 def filled(draft: Draft, run: Run, task: Task) -> PlannedRun | Wait:

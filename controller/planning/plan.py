@@ -17,7 +17,8 @@ from controller.planning.history import History
 from controller.planning.latevalues import filled
 from controller.planning.provision import plan_unused_image
 from controller.planning.readiness import standing_of
-from controller.planning.statuses import Wait, statuses_of
+from controller.planning.statuses import statuses_of
+from controller.planning.verdicts import Wait
 from controller.planning.wanted import cancels_in
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.model.plans import BuildImage, PublishImage, StageFiles
 from controller.model.resources import Cluster, Image, Job
 from controller.planning.draft import Draft, wait_for
-from controller.planning.statuses import Wait
+from controller.planning.verdicts import Wait
 
 
 def plan_needs(draft: Draft, job: Job, cluster: Cluster) -> tuple[tuple[str, ...], Wait | None]:

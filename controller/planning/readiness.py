@@ -10,7 +10,7 @@ from controller.model.observed import ClusterObservation
 from controller.model.resources import Cluster, Job, Retries, Task
 from controller.model.runs import RunRecord
 from controller.planning.draft import Draft
-from controller.planning.statuses import Wait
+from controller.planning.verdicts import Wait
 from controller.planning.wanted import WANTED_AGAIN
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.model.conditions import TERMINAL, TaskState
+from controller.model.digests import short
 from controller.model.observed import (
     ENDED,
     REQUEUEABLE,
@@ -20,7 +21,7 @@ from controller.model.observed import (
     JobState,
     RunEvent,
 )
-from controller.model.runs import RunRecord
+from controller.model.runs import RunRecord, owner_from
 
 SETTLE_S = 20.0
 """How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
@@ -63,8 +64,12 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
         return _without_queue(record, seen)
     if seen.queue is not None and seen.queue.state not in ENDED:
         return _alive(record, seen.queue)
-    ended = seen.queue or seen.accounting
+    ended = _with_exit_code(seen)
     if ended is not None and ended.state in ENDED:
+        if ended.state is JobState.FAILED and ended.exit_code is None and not _claim_read(record, seen):
+            # It may be a second job that found the claim taken: the next look asks the run itself.
+            message = f"job {ended.job_id} has failed; the run's own word about it is not read yet"
+            return replace(_mark_missing(record, now), state=TaskState.UNKNOWN, reason="Ending", message=message)
         return _ended(record, ended, now)
     return _missing(record, seen, now=now, grace_s=grace_s)
 
@@ -72,23 +77,29 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
 def _hear(record: RunRecord, events: Sequence[RunEvent]) -> RunRecord:
     """Take over what the run says of itself short of its end."""
     for event in sorted(events, key=lambda event: event.at):
-        if event.owner == CANCELLED_OWNER:
-            continue
-        job_id = event.owner.rpartition("_")[0]
-        if event.kind is EventKind.CLAIMED:
-            record = replace(record, job_id=job_id, lapsed=False)
-        elif event.kind is EventKind.STARTED:
-            record = replace(record, job_id=job_id, lapsed=False, started=event.at, stopped_at=None)
+        if event.kind in (EventKind.CLAIMED, EventKind.STARTED):
+            record = _owned(record, event)
+        if event.kind is EventKind.STARTED:
+            record = replace(record, started=event.at, stopped_at=None)
         elif event.kind is EventKind.STOPPED and event.at > (record.started or 0):
             record = replace(record, stopped_at=event.at, stderr_tail=event.stderr_tail)
     return record
 
 
+def _owned(record: RunRecord, event: RunEvent) -> RunRecord:
+    """Follow the claim: the job that holds it is the run's job, also when another batch was the first to start it."""
+    owner = owner_from(event.owner)
+    if owner is None:
+        return record
+    batch = record.batch if short(record.batch) == owner.batch12 else owner.batch12
+    state = TaskState.QUEUED if record.job_id is None else record.state
+    return replace(record, job_id=owner.job_id, batch=batch, index=owner.index, state=state, lapsed=False)
+
+
 def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRecord:
     code = event.exit_code if event.exit_code is not None else _NOT_RECORDED
     record = replace(
-        record,
-        job_id=event.owner.rpartition("_")[0] or record.job_id,
+        _owned(record, event),
         exit_code=code,
         ended=event.at,
         missing_since=None,
@@ -146,7 +157,9 @@ def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
 
 
 def _alive(record: RunRecord, job: JobRecord) -> RunRecord:
-    record = replace(record, missing_since=None, job_id=job.job_id)
+    # A second job of the same run may still be waiting when the one that runs it has ended: that one stays its own.
+    job_id = record.job_id if record.started is not None else job.job_id
+    record = replace(record, missing_since=None, job_id=job_id)
     match job.state:
         case JobState.PENDING:
             return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message="")
@@ -181,6 +194,20 @@ def _ended(record: RunRecord, job: JobRecord, now: float) -> RunRecord:
     if job.exit_code == _NOT_RECORDED:
         message = "the run could not write to its work directory (disk or quota full?)"
     return replace(record, state=TaskState.FAILED, reason=_reason(job), message=message)
+
+
+def _with_exit_code(seen: Seen) -> JobRecord | None:
+    """Return the end that is stated. The queue knows no exit codes; accounting may, of the same job."""
+    queue, accounting = seen.queue, seen.accounting
+    if queue is None or accounting is None:
+        return queue or accounting
+    same = (queue.job_id, queue.state) == (accounting.job_id, accounting.state)
+    return accounting if same and queue.exit_code is None else queue
+
+
+def _claim_read(record: RunRecord, seen: Seen) -> bool:
+    """Whether this look has asked for the run's claim: it does from the look after the run was first missed."""
+    return record.missing_since is not None or any(event.kind is EventKind.CLAIMED for event in seen.events)
 
 
 def _missing(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:

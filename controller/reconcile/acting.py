@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.clusters.cluster import ClusterClient, SubmitEnd, Submitted
+from controller.clusters.scripts import LAST_MEMBER
 from controller.containers.engine import Engine
 from controller.model.conditions import TaskState
 from controller.model.digests import short
 from controller.model.errors import AmbiguousError, ControllerError
+from controller.model.failpoints import failpoint
 from controller.model.observed import ClusterFacts
 from controller.model.plans import BuildImage, CancelRun, PublishImage, StageFiles, SubmitBatch
 from controller.model.runs import RunRecord
@@ -51,12 +53,14 @@ def build(hands: Hands, action: BuildImage) -> Outcomes:
     log_path = build_log(hands.state_dir, image.name, image.identity)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     tree = hands.tree_at(image.context.commit)
+    failpoint("build.before")
     with tempfile.TemporaryFile() as context, log_path.open("w", encoding="utf-8") as log:
         write_tar(context, [("", tree, image.context.entries)])
         context.seek(0)
         hands.engine.build(
             image, context, instance=hands.instance, log=log, say=lambda line: hands.say(action.key, line)
         )
+    failpoint("build.after")
     return {action.key: None}
 
 
@@ -84,7 +88,9 @@ def publish(hands: Hands, action: PublishImage) -> Outcomes:
                 if percent == 100:
                     hands.say(action.key, "converting to SIF")
 
+        failpoint("publish.before")
         client.publish(action.image.identity, archive, size, progress=progress)
+        failpoint("publish.after")
     return {action.key: None}
 
 
@@ -92,9 +98,12 @@ def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:
     """Upload what jobs name, all that one cluster lacks in one go."""
     client = hands.client_of(actions[0].cluster.name)
     with tempfile.TemporaryFile(dir=hands.state_dir) as archive:
-        write_tar(archive, [(a.files.tree, hands.tree_at(a.files.commit), a.files.entries) for a in actions])
+        parts = [(a.files.tree, hands.tree_at(a.files.commit), a.files.entries) for a in actions]
+        write_tar(archive, parts, last=LAST_MEMBER)
         archive.seek(0)
+        failpoint("stage.before")
         client.stage([action.files.tree for action in actions], archive)
+        failpoint("stage.after")
     return {action.key: None for action in actions}
 
 
@@ -102,7 +111,9 @@ def submit(hands: Hands, actions: Sequence[SubmitBatch], facts: ClusterFacts) ->
     """Submit batches to one cluster in one round trip; see the protocol in ``docs/architecture.md``."""
     journal, now = hands.journal, hands.clock()
     intents = {action.batch: _intents(action, facts, hands.instance, now) for action in actions}
+    failpoint("submit.intent.before")
     journal.save_runs(record for records in intents.values() for record in records)
+    failpoint("submit.intent.after")
     client = hands.client_of(actions[0].cluster.name)
     outcomes: Outcomes = {}
     try:
@@ -113,6 +124,7 @@ def submit(hands: Hands, actions: Sequence[SubmitBatch], facts: ClusterFacts) ->
         # Nothing was begun.
         journal.save_runs(_lapsed(record, record.tries) for records in intents.values() for record in records)
         return {action.key: error for action in actions}
+    failpoint("submit.sent")
     for action in actions:
         end = ends.get(action.batch, Submitted(end=SubmitEnd.BUSY))
         journal.save_runs(_after(record, end, hands.clock()) for record in intents[action.batch])
@@ -122,6 +134,7 @@ def submit(hands: Hands, actions: Sequence[SubmitBatch], facts: ClusterFacts) ->
                 f"batch {short(action.batch)} is being submitted, or was, by someone who has not said how it ended"
             )
             outcomes[action.key] = AmbiguousError("SubmitUnanswered", message)
+    failpoint("submit.recorded")
     return outcomes
 
 
@@ -129,17 +142,21 @@ def cancel(hands: Hands, actions: Sequence[CancelRun]) -> Outcomes:
     """Cancel runs of one cluster in one round trip."""
     journal, now = hands.journal, hands.clock()
     asked = {a.record.id: replace(a.record, cancel_requested_at=now, cancel_reason=a.reason) for a in actions}
+    failpoint("cancel.intent.before")
     journal.save_runs(asked.values())
+    failpoint("cancel.intent.after")
     sizes: dict[str, int] = {}
     for record in journal.runs().values():
         sizes[record.batch] = sizes.get(record.batch, 0) + 1
     client = hands.client_of(actions[0].record.run.cluster)
     owners = client.cancel([(replace(a, record=asked[a.record.id]), sizes[a.record.batch]) for a in actions])
+    failpoint("cancel.sent")
     never = [asked[run] for run, owner in owners.items() if owner == CANCELLED_OWNER and run in asked]
     journal.save_runs(
         replace(record, state=TaskState.CANCELLED, reason=record.cancel_reason, message="", ended=now)
         for record in never
     )
+    failpoint("cancel.recorded")
     return {action.key: None for action in actions}
 
 

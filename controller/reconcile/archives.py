@@ -14,8 +14,10 @@ _LINK = 0o120000
 _PROGRAM = 0o100755
 
 
-def write_tar(target: IO[bytes], parts: Iterable[tuple[str, Tree, Iterable[FileEntry]]]) -> None:
+def write_tar(target: IO[bytes], parts: Iterable[tuple[str, Tree, Iterable[FileEntry]]], *, last: str = "") -> None:
     """Write ``(directory, tree, entries)`` parts as one tar; ``directory`` "" puts entries at the top.
+
+    ``last`` is the name of an empty file to end with, "" for none.
 
     Owner 0, no times; modes 0755 and 0644 as Git knows them. Directories come with the files in them.
     """
@@ -31,6 +33,8 @@ def write_tar(target: IO[bytes], parts: Iterable[tuple[str, Tree, Iterable[FileE
                         made.add(path[:end])
                         _add_directory(tar, path[:end])
                 _add_file(tar, path, entry, tree.read(entry.oid))
+        if last:
+            tar.addfile(tarfile.TarInfo(last))
 
 
 def _add_directory(tar: tarfile.TarFile, path: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from controller.clusters.cluster import ClusterClient
 from controller.clusters.connect import open_transport
@@ -15,8 +17,16 @@ from controller.schedulers import scheduler_named
 class Clients:
     """Opens a client for a cluster on first use."""
 
-    def __init__(self, instance: str, *, connect: Callable[[Connection | None], Transport] = open_transport) -> None:
+    def __init__(
+        self,
+        instance: str,
+        *,
+        ssh_config: Path | None = None,
+        connect: Callable[[Connection | None], Transport] = open_transport,
+    ) -> None:
+        """``ssh_config`` is the controller's own setting: a spec must not choose what runs on this machine."""
         self._instance = instance
+        self._ssh_config = ssh_config
         self._connect = connect
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Connection | None, Transport]] = {}
@@ -28,9 +38,14 @@ class Clients:
             if transport is None or connection != cluster.connection:
                 if transport is not None:
                     transport.close()
-                transport = self._connect(cluster.connection)
+                transport = self._connect(self._configured(cluster.connection))
                 self._open[cluster.name] = (cluster.connection, transport)
         return ClusterClient(cluster, transport, scheduler_named(cluster.scheduler), instance=self._instance)
+
+    def _configured(self, connection: Connection | None) -> Connection | None:
+        if connection is None or self._ssh_config is None:
+            return connection
+        return replace(connection, ssh_config=str(self._ssh_config))
 
     def close(self) -> None:
         """Close every connection."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from controller.clusters.cluster import ClusterClient, Look
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, TaskState
-from controller.model.observed import ClusterFacts, ClusterObservation, EngineObservation, Observed
+from controller.model.observed import ClusterFacts, ClusterObservation, Observed
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.absorb import absorb, acknowledged, strangers
@@ -42,18 +42,18 @@ def look(
     now: float,
     grace_s: float,
 ) -> Sight:
-    """Look at everything once, all places at the same time. Writes nothing."""
+    """Look at everything once, all clusters at the same time. Writes nothing."""
     records = journal.runs()
     names = [*desired.clusters, *desired.retired]
-    with ThreadPoolExecutor(max_workers=max(1, min(16, len(names) + 1))) as pool:
-        asked = pool.submit(engine.observe) if desired.images else None
+    with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
         looks = {name: pool.submit(_look_at, client_of(name), journal, records, name, now) for name in names}
         observations = {name: future.result() for name, future in looks.items()}
-        engine_seen: EngineObservation | None = asked.result() if asked is not None else None
+    engine_seen = engine.observe() if _engine_matters(desired, observations) else None
+    metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
     updated = dict(records)
     acks, unknown = {}, set()
     for name, observation in observations.items():
-        mine = absorb(records.values(), observation, instance=instance, now=now, grace_s=grace_s)
+        mine = absorb(records.values(), observation, instance=instance, now=now, grace_s=grace_s, metrics=metrics)
         updated |= mine
         acks[name] = acknowledged(observation, mine)
         if observation.reachable and strangers(observation, updated, instance=instance):
@@ -64,6 +64,15 @@ def look(
         acknowledged=acks,
         strangers=frozenset(unknown),
     )
+
+
+def _engine_matters(desired: Desired, observations: Mapping[str, ClusterObservation]) -> bool:
+    """Whether an image is missing somewhere: an image that is wherever a job needs it needs no engine."""
+    for image in desired.images.values():
+        clusters = {job.cluster for job in desired.jobs.values() if job.image == image.name}
+        if not clusters or any(image.identity not in (observations[name].images or {}) for name in clusters):
+            return True
+    return False
 
 
 def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord], now: float) -> None:

@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 
@@ -15,9 +15,10 @@ from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, ResourceStatus, Truth
 from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError
+from controller.model.failpoints import failpoint
 from controller.model.observed import EngineObservation, Observed
 from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
-from controller.model.resources import Desired
+from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
 from controller.planning.history import History
@@ -27,6 +28,7 @@ from controller.reconcile.applying import apply
 from controller.reconcile.clients import Clients
 from controller.reconcile.looking import Sight, look, remember
 from controller.reconcile.reporting import report
+from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
 from controller.repository.committree import CommitTree
@@ -34,6 +36,7 @@ from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
 from controller.specs.compile import load
 from controller.store.journal import Journal
+from controller.store.verdicts import Verdicts
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +50,7 @@ class Prospect:
     history: History
     plan: Plan
     before: Mapping[str, RunRecord]
+    clockworks: Mapping[str, Clockwork]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,7 @@ class Reconciler:
         *,
         mirror: Mirror,
         journal: Journal,
+        verdicts: Verdicts,
         engine: Engine,
         clients: Clients,
         clock: Callable[[], float],
@@ -88,6 +93,7 @@ class Reconciler:
         self.settings = settings
         self.mirror = mirror
         self._journal = journal
+        self._verdicts = verdicts
         self._engine = engine
         self._clients = clients
         self._clock = clock
@@ -106,7 +112,8 @@ class Reconciler:
         before = self._journal.runs()
         standings = self._journal.resources()
         active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
-        desired = with_last_good(load(self._tree(commit)), standings, self._tree_or_none, active=active)
+        desired = with_last_good(self._load(commit), standings, self._tree_or_none, active=active)
+        desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
         sight = look(
             desired,
             self._journal,
@@ -125,7 +132,7 @@ class Reconciler:
             descends=self._descends(commit),
         )
         plan = make_plan(desired, sight.observed, history, now=now)
-        return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before)
+        return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before, clockworks=clockworks)
 
     def run_pass(
         self, stop: threading.Event | None = None, *, on_plan: Callable[[Plan], None] = lambda plan: None
@@ -139,13 +146,20 @@ class Reconciler:
         with structlog.contextvars.bound_contextvars(pass_id=pass_id):
             ahead = self.look_ahead()
             log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
+            failpoint("look.remember.before")
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
+            times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
+            self._journal.save_fact("clockworks", json.dumps(times))
+            failpoint("look.remember.after")
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
             statuses, observed = self._after(ahead, outcomes)
+            failpoint("specs.remember.before")
             self._remember_specs(ahead)
+            failpoint("report.before")
             commit, error = self._report(ahead, statuses)
+            failpoint("report.after")
             log.info("pass_ended", commit=ahead.desired.commit, status_commit=commit)
             return PassResult(
                 pass_id=pass_id,
@@ -161,6 +175,7 @@ class Reconciler:
     def close(self) -> None:
         """Let go of connections and files."""
         self._clients.close()
+        self._verdicts.close()
         self._journal.close()
 
     def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
@@ -173,7 +188,8 @@ class Reconciler:
     def _report(
         self, ahead: Prospect, statuses: tuple[ResourceStatus, ...]
     ) -> tuple[str | None, ControllerError | None]:
-        self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
+        if {status.key: status for status in statuses} != ahead.history.statuses:
+            self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
         try:
             commit = report(
                 self.mirror,
@@ -192,7 +208,7 @@ class Reconciler:
         """Remember where each resource stands; forget those that are gone and have nothing active left."""
         desired, history = ahead.desired, ahead.history
         standings = standings_of(desired)
-        in_use = {f"Job/{record.run.job}" for record in history.active()}
+        in_use = {owner_of(record.run.job) for record in history.active()}
         in_use |= {f"Cluster/{record.run.cluster}" for record in history.active()}
         gone = set(history.paths) - set(standings) - desired.broken - desired.stale - in_use
         hidden = {key for key in gone if history.paths[key] in desired.broken_paths}
@@ -216,6 +232,11 @@ class Reconciler:
         clusters = {**desired.retired, **desired.clusters}
         return lambda name: self._clients.of(clusters[name])
 
+    def _load(self, commit: str) -> Desired:
+        desired = load(self._tree(commit), cache=self._verdicts)
+        self._verdicts.save()
+        return desired
+
     def _tree(self, commit: str) -> CommitTree:
         return self.mirror.tree(commit, self.settings.path)
 
@@ -232,6 +253,10 @@ class Reconciler:
             tip = self.mirror.tip(self.settings.status_branch)
             last = self.mirror.commit_info(tip).trailers.get("Spec-Commit") if tip else None
         return last is None or self.mirror.is_ancestor(last, commit)
+
+    def _clockworks(self) -> dict[str, Clockwork]:
+        known = json.loads(self._journal.fact("clockworks") or "{}")
+        return {name: Clockwork(**value) for name, value in known.items()}
 
     def _earlier_statuses(self) -> dict[str, ResourceStatus]:
         return {key: from_document(json.loads(text)) for key, text in self._journal.statuses().items()}

@@ -23,5 +23,7 @@ class Settings:
     interval_s: float = 60.0
     grace_s: float = GRACE_S
     auth: RemoteAuth = field(default_factory=RemoteAuth)
+    ssh_config: Path | None = None
+    """OpenSSH configuration for connections to clusters; None is the user's own."""
     listen: str | None = None
     webhook_secret_file: Path | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from controller.model.resources import Cluster, Desired, Image, Job
+from controller.model.resources import Cluster, Desired, Image, Job, Workflow, owner_of
 from controller.specs.compile import load
 from controller.specs.tree import Tree
 from controller.store.journal import Standing
 
-Resource = Cluster | Image | Job
+Resource = Cluster | Image | Job | Workflow
 
 
 def with_last_good(
@@ -30,6 +30,8 @@ def with_last_good(
         resource = old.find(key, standing) if standing is not None else None
         if resource is not None:
             kept[key] = resource
+        if isinstance(resource, Workflow) and standing is not None:
+            kept |= {step: job for step in resource.steps if (job := old.find(f"Job/{step}", standing)) is not None}
     desired = _with(desired, kept)
     retired = {}
     for name in set(active) - set(desired.clusters):
@@ -66,6 +68,8 @@ def _find(desired: Desired, key: str) -> Resource | None:
             return desired.clusters.get(name)
         case "Image":
             return desired.images.get(name)
+        case "Workflow":
+            return desired.workflows.get(name)
         case _:
             return desired.jobs.get(name)
 
@@ -74,13 +78,14 @@ def _keys(desired: Desired) -> set[str]:
     return (
         {f"Cluster/{name}" for name in desired.clusters}
         | {f"Image/{name}" for name in desired.images}
-        | {f"Job/{name}" for name in desired.jobs}
+        | {owner_of(name) for name in desired.jobs}
     )
 
 
 def _with(desired: Desired, kept: Mapping[str, Resource]) -> Desired:
     """Add resources of earlier commits; a job comes back only if what it names is there."""
     clusters, images, jobs = dict(desired.clusters), dict(desired.images), dict(desired.jobs)
+    workflows = dict(desired.workflows)
     for resource in kept.values():
         match resource:
             case Cluster():
@@ -89,12 +94,14 @@ def _with(desired: Desired, kept: Mapping[str, Resource]) -> Desired:
                 images[resource.name] = resource
             case Job():
                 jobs[resource.name] = resource
+            case Workflow():
+                workflows[resource.name] = resource
     complete = {
         name: job
         for name, job in jobs.items()
         if job.cluster in clusters and (job.image is None or job.image in images)
     }
-    return replace(desired, clusters=clusters, images=images, jobs=complete)
+    return replace(desired, clusters=clusters, images=images, jobs=complete, workflows=workflows)
 
 
 def standings_of(desired: Desired) -> dict[str, Standing]:
@@ -102,7 +109,8 @@ def standings_of(desired: Desired) -> dict[str, Standing]:
     resources: list[tuple[str, Resource]] = [
         *((f"Cluster/{name}", cluster) for name, cluster in desired.clusters.items()),
         *((f"Image/{name}", image) for name, image in desired.images.items()),
-        *((f"Job/{name}", job) for name, job in desired.jobs.items()),
+        *((f"Job/{name}", job) for name, job in desired.jobs.items() if job.workflow is None),
+        *((f"Workflow/{name}", workflow) for name, workflow in desired.workflows.items()),
     ]
     return {
         key: Standing(path=resource.source.path, commit=desired.commit)

@@ -71,7 +71,7 @@ class Scheduler(Protocol):
         """Name and text of a program of ours that has to be on the cluster; None when the scheduler is there."""
 
     def submit_line(self, request: SubmitRequest) -> str:
-        """Return the command that submits ``./job.sh`` in the current directory and prints the job's id."""
+        """Return the command that submits ``./job.sh "$try"`` in the current directory and prints the job's id."""
 
     def queue_command(self) -> str:
         """Return the command that lists this user's jobs."""
@@ -84,6 +84,9 @@ class Scheduler(Protocol):
 
     def facts_command(self) -> str:
         """Return the command that prints ``key value`` lines: version, max_array_size, accounting."""
+
+    def partitions(self, text: str) -> dict[str, tuple[int, int]]:
+        """Return partition -> (memory of a node in MiB, longest time in s) from the facts; "" is the default."""
 
     def target(self, job_id: str, index: int, count: int) -> str:
         """Return the name under which one run of a batch of ``count`` can be cancelled."""

@@ -32,8 +32,13 @@ class Local:
         return "local-scheduler", (files("controller.schedulers") / "local.sh").read_text(encoding="utf-8")
 
     def submit_line(self, request: SubmitRequest) -> str:
-        """Name, number of tasks, time limit in seconds (0: none), script."""
-        return f"{_CALL} submit {request.tag} {request.count} {request.resources.walltime_s or 0} ./job.sh"
+        """Name, tasks, time limit in seconds (0: none), script, how many run at once (0: any), its argument."""
+        walltime_s, at_once = request.resources.walltime_s or 0, request.max_running or 0
+        return f'{_CALL} submit {request.tag} {request.count} {walltime_s} ./job.sh {at_once} "$try"'
+
+    def partitions(self, text: str) -> dict[str, tuple[int, int]]:
+        """There are none."""
+        return {}
 
     def queue_command(self) -> str:
         """Also starts the runner again where work waits and none runs."""

@@ -68,7 +68,7 @@ start_runner() {
   setsid bash "$0" "$home" runner </dev/null >/dev/null 2>&1 7>&- 8>&- 9>&- &
 }
 
-submit() { # NAME COUNT WALLTIME SCRIPT
+submit() { # NAME COUNT WALLTIME SCRIPT LIMIT ARGUMENT
   local job
   exec 7>"$home/next.lock"
   flock 7
@@ -77,7 +77,8 @@ submit() { # NAME COUNT WALLTIME SCRIPT
   printf '%s\n' "$job" >"$home/next" || exit 1
   exec 7>&-
   cp "$4" "$home/jobs/$job/script" && printf '%s\n' "$1" >"$home/jobs/$job/name" &&
-    printf '%s\n' "$3" >"$home/jobs/$job/walltime" || { rm -rf "${home:?}/jobs/$job"; exit 1; }
+    printf '%s\n' "$3" >"$home/jobs/$job/walltime" && printf '%s\n' "${5:-0}" >"$home/jobs/$job/limit" &&
+    printf '%s\n' "${6:-}" >"$home/jobs/$job/argument" || { rm -rf "${home:?}/jobs/$job"; exit 1; }
   (cd "$home/queue" && seq -f "$(printf '%010d' "$job")_%06g" 0 "$(($2 - 1))" | xargs touch) || exit 1
   start_runner
   printf '%s\n' "$job"
@@ -123,7 +124,7 @@ cancel() { # TARGET... as <job id> or <job id>_<index>
 }
 
 runner() {
-  local slots place item slot busy
+  local slots place item slot busy limit running
   exec 8>"$home/runner.lock"
   flock -n 8 || exit 0
   slots=$(cat "$home/slots/count" 2>/dev/null || nproc)
@@ -131,6 +132,11 @@ runner() {
     for place in "$home"/queue/*; do
       if [ ! -e "$place" ]; then continue; fi
       item=${place##*/}
+      limit=$(cat "$home/jobs/$(job_of "$item")/limit" 2>/dev/null || echo 0)
+      if [ "$limit" -gt 0 ]; then
+        running=("$home/running/${item%_*}"_*)
+        if [ -e "${running[0]}" ] && [ "${#running[@]}" -ge "$limit" ]; then sleep 0.1; continue; fi
+      fi
       busy=1
       while [ "$busy" = 1 ]; do
         for ((slot = 1; slot <= slots; slot++)); do
@@ -157,7 +163,8 @@ execute() { # ITEM, the slot's lock on descriptor 9
   walltime=$(cat "$home/jobs/$job/walltime")
   if [ "$walltime" -gt 0 ]; then limit=(timeout --foreground --signal=TERM --kill-after=5 "$walltime"); fi
   if [ -e "$home/running/$item/cancel" ]; then end "$item" CANCELLED 0 "$start"; exit 0; fi
-  CONTROLLER_JOB_ID=$job CONTROLLER_JOB_INDEX=$(index_of "$item") "${limit[@]}" bash "$home/jobs/$job/script" 9>&- &
+  CONTROLLER_JOB_ID=$job CONTROLLER_JOB_INDEX=$(index_of "$item") "${limit[@]}" bash "$home/jobs/$job/script" \
+    "$(cat "$home/jobs/$job/argument")" 9>&- &
   while :; do
     wait $!
     code=$?

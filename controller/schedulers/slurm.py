@@ -22,6 +22,12 @@ _AMBIGUOUS = re.compile(
 )
 _FINAL = re.compile(r"submission failed|invalid|unrecognized option|unknown option|unable to open|no such file", re.I)
 
+_CONFIGURATION = (
+    '/^SLURM_VERSION/{print "version " $2} /^MaxArraySize/{print "max_array_size " $2} '
+    '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)}'
+)
+_PARTITIONS = "sinfo --noheader --format='partition %P %m %l' 2>/dev/null"
+
 
 class Slurm:
     """See ``Scheduler``."""
@@ -51,7 +57,7 @@ class Slurm:
         if request.priority < 0:
             argv.append(f"--nice={-request.priority}")
         argv += _resource_options(request.resources)
-        return shlex.join([*argv, "./job.sh"])
+        return shlex.join([*argv, "./job.sh"]) + ' "$try"'
 
     def queue_command(self) -> str:
         """Ended jobs are listed too: for MinJobAge (300 s by default) that is as good as accounting."""
@@ -69,12 +75,22 @@ class Slurm:
         return "scancel --"
 
     def facts_command(self) -> str:
-        """One call to slurmctld."""
-        return (
-            "scontrol show config | awk -F' *= *' "
-            '\'/^SLURM_VERSION/{print "version " $2} /^MaxArraySize/{print "max_array_size " $2} '
-            '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)}\''
-        )
+        """One call to slurmctld for its configuration and one for its partitions."""
+        return f"scontrol show config | awk -F' *= *' '{_CONFIGURATION}'; {_PARTITIONS}"
+
+    def partitions(self, text: str) -> dict[str, tuple[int, int]]:
+        """Read ``partition NAME MEMORY TIME`` lines of sinfo(1): the default has a star, a least memory a plus."""
+        found: dict[str, tuple[int, int]] = {}
+        for line in text.splitlines():
+            words = line.split()
+            if len(words) == 4 and words[0] == "partition":
+                name, memory = words[1].rstrip("*"), words[2].rstrip("+")
+                limits = (int(memory) if memory.isdigit() else 0, _seconds(words[3]))
+                known = found.get(name, (0, 0))
+                found[name] = (max(limits[0], known[0]), max(limits[1], known[1]))
+                if words[1].endswith("*"):
+                    found[""] = found[name]
+        return found
 
     def target(self, job_id: str, index: int, count: int) -> str:
         """``123_4`` for a task of an array, ``123`` otherwise."""
@@ -181,6 +197,15 @@ def _state(word: str) -> JobState:
 
 def _time(text: str) -> float | None:
     return float(text) if text.isdigit() and text != "0" else None
+
+
+def _seconds(text: str) -> int:
+    """Read SLURM's ``[days-]hours:minutes:seconds``; 0 for infinite and for anything else."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
+    if match is None:
+        return 0
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _exit_code(text: str) -> int | None:

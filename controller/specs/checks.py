@@ -39,14 +39,22 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
         if isinstance(value, str) and re.fullmatch(pattern, value) is None:
             self._say(field, "must be " + self.schema[field]["meta"]["expected"])
 
+    def _validate_check_with(self, checks: Any, field: Any, value: Any) -> None:
+        # Cerberus goes on with this rule after it has found that there is no value.
+        if value is not None:
+            super()._validate_check_with(checks, field, value)
+
+    # Cerberus reads the rule's own schema from the docstring.
+    _validate_check_with.__doc__ = cerberus.Validator._validate_check_with.__doc__
+
     def _quantity(self, parse: Callable[[Any], int], field: Any, value: Any) -> None:
         try:
             parse(value)
-        except ValueError as error:
-            self._say(field, str(error))
+        except quantities.QuantityError as error:
+            self._say(field, error.message, error.remedy)
 
     def _check_with_duration(self, field: Any, value: Any) -> None:
-        self._quantity(quantities.duration_s, field, value)
+        self._quantity(quantities.duration_s, field, str(value))
 
     def _check_with_walltime(self, field: Any, value: Any) -> None:
         self._quantity(quantities.walltime_s, field, value)

@@ -19,6 +19,7 @@ _LINK = 0o120000
 _MAX_HOPS = 40
 """Links followed in one path, as Linux has it (path_resolution(7))."""
 _MAX_TARGET = 4096
+_ROOT = "/"
 
 
 class MissingPathError(Exception):
@@ -102,7 +103,7 @@ class Files:
     def _hint(self, path: str) -> str:
         """Return a suggestion from the names beside the first part of a path that does not exist."""
         if "*" in path or "?" in path:
-            return "; patterns are not supported, name a directory to take everything below it"
+            return "; patterns are not supported: name a directory"
         parent, rest = "", path.split("/")
         while len(rest) > 1 and self.is_directory(posixpath.join(parent, rest[0])):
             parent = posixpath.join(parent, rest.pop(0))
@@ -113,37 +114,45 @@ class Files:
 
     def _refuse_escapes(self, entries: Iterable[FileEntry], root: str) -> None:
         for entry in entries:
-            if entry.mode == _LINK:
-                here = posixpath.dirname(entry.path)
-                target = self._target(entry)
-                if self._resolve(here.split("/") if here else [], target, root, _MAX_HOPS) is None:
-                    raise EscapeError(entry.path, target, root)
+            if entry.mode == _LINK and self._leads_out(entry, root):
+                raise EscapeError(entry.path, self._target(entry), root)
 
     def _target(self, entry: FileEntry) -> str:
         return self._tree.read(entry.oid, limit=_MAX_TARGET).decode("utf-8", "surrogateescape")
 
-    def _resolve(self, here: list[str], target: str, root: str, hops: int) -> list[str] | None:
-        """Return where a link's target is, from the directory ``here``; None if the way there leaves ``root``.
+    def _leads_out(self, link: FileEntry, root: str) -> bool:
+        """Return whether the way from a link to its target leaves ``root`` at any point.
 
-        Goes part by part, because ``link/..`` is the parent of what the link points to.
+        Goes part by part, because ``link/..`` is the parent of what the link points to. Links are counted over the
+        whole way, as the kernel does: ``a -> a/a`` would otherwise take 2^40 steps. A way with too many leads nowhere.
         """
         floor = root.count("/") + 1 if root else 0
-        if target.startswith("/"):
-            return None
-        for part in target.split("/"):
+        here = link.path.split("/")[:-1]
+        ahead = self._parts(link)
+        hops = 0
+        while ahead:
+            part = ahead.pop()
+            entry = self._by_path.get("/".join([*here, part]))
+            if part == _ROOT or (part == ".." and len(here) <= floor):
+                return True
             if part == "..":
-                if len(here) <= floor:
-                    return None
-                here = here[:-1]
+                here.pop()
+            elif entry is not None and entry.mode == _LINK:
+                hops += 1
+                if hops > _MAX_HOPS:
+                    return False
+                ahead += self._parts(entry)
             elif part not in ("", "."):
-                entry = self._by_path.get("/".join([*here, part]))
-                if entry is None or entry.mode != _LINK or hops == 0:
-                    here = [*here, part]
-                elif (reached := self._resolve(here, self._target(entry), root, hops - 1)) is None:
-                    return None
-                else:
-                    here = reached
-        return here
+                here.append(part)
+        return False
+
+    def _parts(self, link: FileEntry) -> list[str]:
+        """Return the parts of a link's target, the last one first; an absolute one begins at ``_ROOT``."""
+        target = self._target(link)
+        parts = target.split("/")
+        if target.startswith("/"):
+            parts[0] = _ROOT
+        return parts[::-1]
 
 
 def normal(path: str) -> str:

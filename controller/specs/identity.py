@@ -79,12 +79,18 @@ def is_foreign_text(text: str) -> bool:
 
 def recoverable(text: str) -> bool:
     """Return whether text that is not YAML has a ``kind`` in it."""
+    text = _readable(text)
     return bool(_KIND.search(text) or _KIND_IN_BRACES.search(text))
 
 
 def recover(text: str) -> list[str]:
     """Return every ``Kind/name`` that text that is not YAML may hold, sorted; too many rather than too few."""
-    text = text.replace("\0", "")
+    text = _readable(text)
     kinds = {k for p in (_KIND, _KIND_IN_BRACES) for k in p.findall(text)}
     names = [n for p in (_NAME, _NAME_IN_BRACES) for n in p.findall(text)][:_MOST_NAMES]
     return sorted({f"{k}/{n}" for k in kinds if k in KINDS for n in names if usable_name(n)})
+
+
+def _readable(text: str) -> str:
+    """Return text in which names can be found even if the file was UTF-16."""
+    return text.replace("\0", "").replace("\N{REPLACEMENT CHARACTER}", "")

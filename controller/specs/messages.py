@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cerberus import errors
 
 from controller.specs import not_yet
-from controller.specs.nearest import did_you_mean, shown, type_name
+from controller.specs.nearest import did_you_mean, nearest, shown, type_name
 from controller.specs.schemas import Schema, schema_of
 from controller.specs.yaml_loader import Path
 
@@ -32,14 +32,24 @@ class Finding:
     at_key: bool
     message: str
     remedy: str = ""
+    missing: bool = False
+    """The field at the path is absent, and the place is that of what should hold it."""
 
 
 def findings(schema: str, found: list[errors.ValidationError]) -> Iterator[Finding]:
-    """Yield what the errors of a document of a kind (or of ``Config``) say."""
+    """Yield what the errors of a document of a kind (or of ``Config``) say.
+
+    A missing field that was only misspelt is told once, where it stands.
+    """
+    misspelt = {
+        (*error.document_path[:-1], nearest(str(error.document_path[-1]), _known(schema, error.document_path)))
+        for error in found
+        if error.code == errors.UNKNOWN_FIELD.code
+    }
     for error in found:
         if error.is_group_error:
             yield from findings(schema, error.child_errors)
-        else:
+        elif error.code != errors.REQUIRED_FIELD.code or tuple(error.document_path) not in misspelt:
             yield _finding(schema, error)
 
 
@@ -59,7 +69,7 @@ def _finding(schema: str, error: errors.ValidationError) -> Finding:
         case errors.UNKNOWN_FIELD.code:
             return Finding(path, True, *_unknown(schema, path))
         case errors.REQUIRED_FIELD.code:
-            return Finding(path[:-1], False, f'missing field "{name}"')
+            return Finding(path, False, f'missing field "{name}"', missing=True)
         case errors.NOT_NULLABLE.code:
             return Finding(path, True, f'"{name}" is empty', "give it a value or leave it out")
         case errors.BAD_TYPE.code:
@@ -84,10 +94,8 @@ def _custom(path: Path, name: str, in_key: bool, error: errors.ValidationError) 
     message, remedy = (*error.info, "")[:2]
     if in_key:
         return Finding(path, True, f"{shown(path[-1])} in {dotted(path[:-1])}: a name {message}", remedy)
-    value = error.value
-    given = f", not {shown(value)}" if isinstance(value, str) and ", not " not in message and "\n" not in value else ""
-    if message.startswith("must be ") and given:
-        message += given
+    if message.startswith("must be ") and not isinstance(error.value, dict | list):
+        message += f", not {shown(error.value)}"
     return Finding(path, False, f'"{name}" {message}', remedy)
 
 
@@ -95,17 +103,18 @@ def _unknown(schema: str, path: Path) -> tuple[str, str]:
     name = dotted(path)
     if (message := not_yet.field(schema, name)) is not None:
         return message, "remove it"
-    known = _fields_at(schema_of(schema), path[:-1])
+    known = _known(schema, path)
     where = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
     hint = did_you_mean(str(path[-1]), known)
     return f"unknown field {shown(path[-1])}{where}{hint}", "" if hint else "known fields: " + ", ".join(known)
 
 
-def _fields_at(schema: Schema, path: Path) -> Schema:
-    for part in path:
-        rule = schema if isinstance(part, int) else schema[part]
-        schema = rule.get("schema", {})
-    return schema
+def _known(schema: str, path: Path) -> Schema:
+    """Return the fields that there are beside the one at a path. No list in a schema holds mappings."""
+    fields = schema_of(schema)
+    for part in path[:-1]:
+        fields = fields[str(part)].get("schema", {})
+    return fields
 
 
 def _type(name: str, error: errors.ValidationError) -> tuple[str, str]:

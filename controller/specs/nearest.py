@@ -19,7 +19,7 @@ _TYPES: dict[type, str] = {
     dict: "a mapping",
     type(None): "empty",
 }
-_SHOWN = 60
+_SHOWN = 48
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

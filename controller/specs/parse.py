@@ -151,10 +151,13 @@ class _Parser:
 
     def _check(self, document: Document, kind: str, resource: str) -> bool:
         """Report what the schema and the look-ups of a spec say; return whether it is valid."""
-        found = list(findings(kind, self._checker.errors(kind, document.value)))
+        found = [
+            finding
+            for finding in findings(kind, self._checker.errors(kind, document.value))
+            if ((*finding.path[:-1], "<<") if finding.missing else finding.path) not in document.void
+        ]
         for finding in found:
-            places = document.keys if finding.at_key else document.values
-            place = places.get(finding.path) or document.place(finding.path)
+            place = document.place_of(finding.path, at_key=finding.at_key)
             self._report(*place, finding.message, finding.remedy, resource)
         faults = list(self._lookup_faults(document)) if kind == "Job" else []
         for line, column, message, remedy in faults:

@@ -18,16 +18,25 @@ _DAYS = re.compile(r"(\d{1,9})-(\d{1,9})(?::(\d{1,9}))?(?::(\d{1,9}))?", re.ASCI
 _MEMORY = re.compile(r"(\d{1,18})([KMGT])?", re.ASCII | re.IGNORECASE)
 
 
+class QuantityError(ValueError):
+    """Text that is no such quantity; the message completes "<field> ..." and leaves the value to the caller."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
 def duration_s(text: str) -> int:
     """Return the seconds of ``90s``, ``30m``, ``4h``, ``2d`` or several of them, largest unit first (``1h30m``).
 
     Raises:
-        ValueError: anything else, nothing at all, or more than ten years; the message completes "<field> ...".
+        QuantityError: anything else, nothing at all, zero, or more than ten years.
     """
     match = _WITH_UNITS.fullmatch(text)
     if not text or match is None:
-        raise ValueError(f"must be a duration such as 90s, 30m, 4h, 2d or 1h30m, not {text[:40]!r}")
-    return _in_range(_sum(match.groups(), (86400, 3600, 60, 1)), text)
+        raise QuantityError("must be a duration such as 90s, 30m, 4h, 2d or 1h30m")
+    return _in_range(_sum(match.groups(), (86400, 3600, 60, 1)))
 
 
 def walltime_s(value: str | int) -> int:
@@ -37,26 +46,19 @@ def walltime_s(value: str | int) -> int:
     "days-hours:minutes" and "days-hours:minutes:seconds". A bare number is minutes.
 
     Raises:
-        ValueError: the value is none of these, zero, unlimited, or more than ten years.
+        QuantityError: the value is none of these, zero, unlimited, or more than ten years.
     """
     text = str(value)
     if text.lower() in ("infinite", "unlimited"):
-        raise ValueError("must have an end: give a limit such as 2d, or leave it out for the partition's default")
+        raise QuantityError("must have an end", "give a limit such as 2d, or leave it out for the partition's default")
     if match := _DAYS.fullmatch(text):
-        return _in_range(_sum(match.groups(), (86400, 3600, 60, 1)), text)
+        return _in_range(_sum(match.groups(), (86400, 3600, 60, 1)))
     if match := _CLOCK.fullmatch(text):
         parts = [part for part in match.groups() if part is not None]
-        units = (3600, 60, 1) if len(parts) == 3 else (60, 1)
-        return _in_range(_sum(parts, units), text)
-    try:
-        return duration_s(text)
-    except ValueError as error:
-        if _WITH_UNITS.fullmatch(text):
-            raise
-        raise ValueError(
-            f"must be a time such as 90s, 30m, 4h, 2d, 1h30m, or a form of sbatch such as 4:00:00 or 1-12:00:00, "
-            f"not {text[:40]!r}"
-        ) from error
+        return _in_range(_sum(parts, (3600, 60, 1) if len(parts) == 3 else (60, 1)))
+    if not text or _WITH_UNITS.fullmatch(text) is None:
+        raise QuantityError("must be a time such as 90s, 30m, 4h, 1h30m, 4:00:00 or 1-12:00:00")
+    return duration_s(text)
 
 
 def memory_mib(value: str | int) -> int:
@@ -65,20 +67,20 @@ def memory_mib(value: str | int) -> int:
     KiB are rounded up to a whole MiB.
 
     Raises:
-        ValueError: the value is none of these, zero, or more than an EiB.
+        QuantityError: the value is none of these, zero, or more than an EiB.
     """
     text = str(value)
     match = _MEMORY.fullmatch(text)
     if match is None:
-        short = re.fullmatch(r"(\d+ ?[KMGT])i?B", text, re.ASCII | re.IGNORECASE)
-        meant = f"; write {short[1].replace(' ', '').upper()}" if short else ""
-        raise ValueError(f"must be an amount of memory such as 512M, 32G or 1T, not {text[:40]!r}{meant}")
+        short = re.fullmatch(r"(\d{1,18}) ?([KMGT])(?:i?B)?", text, re.ASCII | re.IGNORECASE)
+        remedy = f"write {short[1]}{short[2].upper()}" if short else ""
+        raise QuantityError("must be an amount of memory such as 512M, 32G or 1T", remedy)
     number, unit = int(match[1]), (match[2] or "M").upper()
     mib = -(-number // 1024) if unit == "K" else number * _MIB_PER[unit]
     if mib == 0:
-        raise ValueError("must be more than 0")
+        raise QuantityError("must be more than 0")
     if mib > MAX_MIB:
-        raise ValueError(f"must be at most {MAX_MIB >> 20}T, not {text[:40]}")
+        raise QuantityError(f"must be at most {MAX_MIB >> 20}T")
     return mib
 
 
@@ -86,9 +88,9 @@ def _sum(parts: tuple[str | None, ...] | list[str], units: tuple[int, ...]) -> i
     return sum(int(part) * unit for part, unit in zip(parts, units, strict=False) if part is not None)
 
 
-def _in_range(seconds: int, text: str) -> int:
+def _in_range(seconds: int) -> int:
     if seconds == 0:
-        raise ValueError("must be longer than 0")
+        raise QuantityError("must be longer than 0")
     if seconds > MAX_S:
-        raise ValueError(f"must be at most {MAX_S // 86400}d, not {text[:40]}")
+        raise QuantityError(f"must be at most {MAX_S // 86400}d")
     return seconds

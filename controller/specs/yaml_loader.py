@@ -49,6 +49,8 @@ class Document:
     keys: dict[Path, Place] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    void: set[Path] = field(default_factory=set)
+    """Where a value was refused, so that nothing can be said of it; a refused merge key is ``<<`` there."""
     repeated: dict[str, list[Any]] = field(default_factory=dict)
     """Top-level key to the values given to it after the first."""
 
@@ -57,6 +59,10 @@ class Document:
         while path and path not in self.values:
             path = path[:-1]
         return self.values.get(path, (self.line, 1))
+
+    def place_of(self, path: Path, *, at_key: bool) -> Place:
+        """Return where a key, or the value under it, stands."""
+        return (self.keys.get(path) if at_key else None) or self.place(path)
 
 
 @dataclass(slots=True)
@@ -180,11 +186,16 @@ class _Reader:
             if event.tag is None and event.anchor is None:
                 return resolve(event.value) if event.implicit[0] else event.value
             self._check_properties(event)
-            return event.value
+            if event.tag is not None:
+                self._document.void.add(path)
+            return resolve(event.value) if event.implicit[0] else event.value
         if kind is yaml.AliasEvent:
             self._fault(event, "*", f"aliases (*{event.anchor}) are not supported", "write the value out")
+            self._document.void.add(path)
             return None
         self._check_properties(event)
+        if event.tag is not None:
+            self._document.void.add(path)
         if depth > MAX_DEPTH:
             raise _Fatal(Fault(*place, f"nested more than {MAX_DEPTH} levels deep"))
         if kind is yaml.SequenceStartEvent:
@@ -218,7 +229,9 @@ class _Reader:
                 mapping[key] = self._build(self._next(), here, depth + 1)
                 continue
             message = f'duplicate key "{key[:60]}"; the first is on line {keys[here][0]}'
-            self._fault(event, f"duplicate {here}", message, "keep one of the two")
+            starts_again = not path and key == next(iter(mapping))
+            remedy = "put --- above it if a new document begins here" if starts_again else "keep one of the two"
+            self._fault(event, f"duplicate {here}", message, remedy)
             value = self._build(self._next(), (*path, "", key), depth + 1)
             if not path:
                 self._document.repeated.setdefault(key, []).append(value)
@@ -230,6 +243,7 @@ class _Reader:
             self._check_properties(event)
             if event.value == "<<" and event.implicit[0]:
                 self._fault(event, "<<", "merge keys (<<) are YAML 1.1 and are not supported", "write the fields out")
+                self._document.void.add((*path, "<<"))
                 return None
             return str(event.value)
         self._build(event, (*path, ""), depth + 1)

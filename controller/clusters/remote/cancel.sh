@@ -9,8 +9,10 @@ while IFS=' ' read -r run target; do
     ln "$place/.claim.$nonce" "$place/claim" 2>/dev/null
   fi
   rm -f "$place/.claim.$nonce"
+  failpoint cancel.claim.after
   say "claim $run $(cat "$place/claim" 2>/dev/null)"
   if [ "$target" != - ]; then targets+=("$target"); fi
 done
 if [ "${#targets[@]}" -gt 0 ]; then part cancel eval "$cancel_command \"\${targets[@]}\""; fi
+failpoint cancel.scancel.after
 say complete

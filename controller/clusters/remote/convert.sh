@@ -23,13 +23,17 @@ if [ "$size" -ge 0 ] && [ "$got" -ne "$size" ]; then
   die UploadFailed "the image did not arrive whole on the cluster: $got of $size bytes"
 fi
 say uploaded
+failpoint convert.upload.after
 export APPTAINER_CACHEDIR=$root/cache APPTAINER_TMPDIR=$root/tmp SINGULARITY_CACHEDIR=$root/cache SINGULARITY_TMPDIR=$root/tmp
 if ! output=$(eval "$build_command" 2>&1 </dev/null); then
   die ConversionFailed "the conversion to SIF failed: ${output: -1500}"
 fi
+failpoint convert.build.after
 if ! output=$(eval "$check_command" 2>&1 </dev/null); then
   die ConversionFailed "the new SIF does not run: ${output: -1500}"
 fi
+failpoint convert.check.after
 mv -f "$sif" "$target" || die WorkdirUnwritable "cannot rename the SIF into $root/images"
+failpoint convert.rename.after
 say "converted $identity"
 say complete

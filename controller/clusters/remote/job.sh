@@ -1,13 +1,19 @@
 # The job on the cluster: claims its run, runs the command, says how it ended. The variables base, root, batch, setup,
-# files_tree and the function scheduler_identity (sets job_id and index) and launch (runs "$@" in the container, or as
+# files_tree, outputs (paths, a line each) and the function scheduler_identity (sets job_id and index) and launch (runs "$@" in the container, or as
 # it is) stand before this part.
 #
 # The exit code is a promise to the controller: 0 only when exit.json says 0; 75 when another job holds the claim and
 # nothing was run; 74 when the claim or the end could not be written down.
 set -u
 scheduler_identity
-owner=${job_id}_$index
+# The batch and the number of the try (the one argument) are part of it, since job ids are used again in time; all of
+# it is the same after a requeue.
+owner=${job_id}_$index@${batch:0:12}.$1
 now() { date +%s.%N; }
+# failpoint NAME: end here as a power cut would, once, if a test has made the directory (see model/failpoints.py).
+failpoint() {
+  if [ -d "$root/.failpoints/$1" ] && rmdir "$root/.failpoints/$1"; then kill -KILL $$; fi
+}
 
 # put FILE: standard input becomes FILE, whole or not at all; tried again for a while, since disks get emptied.
 put() {
@@ -49,15 +55,18 @@ event() {
     exited) printf '%s' "$text" | put "$place/exit.json" || return 1 ;;
     *) printf '%s' "$text" | put "$place/$kind.json" ;;
   esac
+  failpoint "job.$kind.after"
   printf '%s' "$text" | put "$base/spool/$event_name.$kind.json"
   return 0
 }
 
 mkdir -p "$place" "$base/spool" || exit 74
+failpoint job.mkdir.after
 claim=$place/.claim.$owner.$$
 printf '%s\n' "$owner" >"$claim" && [ "$(cat "$claim")" = "$owner" ] || { rm -f "$claim"; exit 74; }
 ln "$claim" "$place/claim" 2>/dev/null
 rm -f "$claim"
+failpoint job.claim.after
 holder=$(cat "$place/claim" 2>/dev/null) || exit 74
 if [ "$holder" != "$owner" ]; then
   echo "controller: run $run_id is held by ${holder:-nobody}, not by $owner: nothing was run" >&2
@@ -69,12 +78,24 @@ if [ -e "$place/exit.json" ]; then
   exit "${code:-74}"
 fi
 
+# text_of FILES: as the members of a JSON object, base64, the first 32 KiB of each that is there. Their paths hold no
+# character that JSON would have to escape: the schema sees to that.
+text_of() {
+  local file comma=''
+  while IFS= read -r file; do
+    if [ -n "$file" ] && [ -f "$run/$file" ]; then
+      printf '%s"%s":"%s"' "$comma" "$file" "$(head -c 32768 "$run/$file" | base64 -w 0)"
+      comma=,
+    fi
+  done <<<"$1"
+}
+
 # finish CODE: say that the run has ended, for ever.
 finish() {
   local tail
   trap - EXIT
   tail=$(tail -c 2000 "$run/stderr" 2>/dev/null | base64 -w 0)
-  event exited ",\"exit_code\":$1,\"phase\":\"$phase\",\"stderr\":\"$tail\"" || exit 74
+  event exited ",\"exit_code\":$1,\"phase\":\"$phase\",\"stderr\":\"$tail\",\"outputs\":{$(text_of "$outputs")}" || exit 74
   exit "$1"
 }
 
@@ -97,6 +118,7 @@ if [ -n "$files_tree" ] && ! cp -R -P -p "$root/files/$files_tree/." "$run/" 2>>
 fi
 printf '%s' "$script" | base64 -d | put "$place/command.sh" || finish 74
 cd "$run" || finish 74
+failpoint job.files.after
 phase=setup
 if [ -n "$setup" ]; then
   set +u
@@ -114,6 +136,7 @@ if [ "$stopping" = 0 ]; then
     kill -0 "$child" 2>/dev/null || break
   done
 fi
+failpoint job.command.after
 if [ "$stopping" = 1 ]; then
   trap - EXIT
   event stopped ",\"stderr\":\"$(tail -c 2000 "$run/stderr" 2>/dev/null | base64 -w 0)\""

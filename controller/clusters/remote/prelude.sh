@@ -36,6 +36,11 @@ put() {
   return 1
 }
 
+# failpoint NAME: end here as a power cut would, once, if a test has made the directory (see model/failpoints.py).
+failpoint() {
+  if [ -d "$root/.failpoints/$1" ] && rmdir "$root/.failpoints/$1"; then kill -KILL $$; fi
+}
+
 if ! root=$(eval "printf '%s' $root_expression" 2>&1); then
   die WorkdirUnset "the work directory cannot be resolved on the cluster: $root"
 fi

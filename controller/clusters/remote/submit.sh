@@ -4,7 +4,10 @@ mkdir -p "$base/submissions" "$base/runs" "$base/spool" || die WorkdirUnwritable
 incoming=$base/.incoming.$nonce
 mkdir "$incoming" || die WorkdirUnwritable "cannot write below $base"
 trap 'rm -rf "$incoming"' EXIT
-tar -x -C "$incoming" -f - || die UploadFailed "the batches did not arrive whole on the cluster (disk full?)"
+# A connection that breaks looks like an end: the archive's last member says that it was all of it.
+if ! tar -x -C "$incoming" -f - || [ ! -e "$incoming/$last_member" ]; then
+  die UploadFailed "the batches did not arrive whole on the cluster (disk full?)"
+fi
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
 
 submit_batch() {
@@ -13,12 +16,14 @@ submit_batch() {
     say "adopted $batch $(cat "$place/job_id")"
     return
   fi
+  failpoint submit.mkdir.before
   mkdir -p "$place" || { say "unwritten $batch cannot make $place"; return; }
   # Of all that ever try to submit this batch, one alone makes this directory; the others wait and see.
   if ! mkdir "$place/try-$try" 2>/dev/null; then
     say "busy $batch"
     return
   fi
+  failpoint submit.try.after
   for file in manifest.json tasks job.sh submit; do
     if ! put "$place/$file" <"$incoming/$batch/$file"; then
       rmdir "$place/try-$try"
@@ -27,13 +32,17 @@ submit_batch() {
     fi
   done
   fault=$place/.fault.$nonce
+  failpoint submit.write.after
+  # The command in the file "submit" hands $try on to the job.
   output=$(cd "$place" && . ./submit 2>"$fault" </dev/null)
   code=$?
+  failpoint submit.sbatch.after
   job_id=$(printf '%s\n' "$output" | grep -E "$job_id_pattern" | tail -n 1)
   job_id=${job_id%%;*}
   if [ "$code" -eq 0 ] && [ -n "$job_id" ]; then
     # A full disk must not hide the job: the answer is said even when it cannot be written down.
     printf '%s\n' "$job_id" | put "$place/job_id"
+    failpoint submit.record.after
     say "submitted $batch $job_id"
   else
     say "refused $batch $code $(one_line "$(cat "$fault" 2>/dev/null) $output")"

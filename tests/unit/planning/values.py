@@ -1,4 +1,4 @@
-"""Values that tests of the pure half are made of: everything has a default, so that a test says only what it is about."""
+"""Values that tests of the pure half are made of. All have defaults: a test says only what it is about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from controller.model.conditions import TaskState
-from controller.model.digests import digest_of
+from controller.model.digests import digest_of, short
 from controller.model.observed import (
     ClusterFacts,
     ClusterObservation,
@@ -113,9 +113,14 @@ def queued(of: RunRecord, state: JobState = JobState.PENDING, **changes: Any) ->
     return JobRecord(**(fields | changes))
 
 
+def owner(of: RunRecord, job_id: str | None = None) -> str:
+    """What a job of the run's batch writes into the claim."""
+    return f"{job_id or of.job_id or 7}_{of.index}@{short(of.batch)}.1"
+
+
 def event(of: RunRecord, kind: EventKind, **changes: Any) -> RunEvent:
     """A run's own word."""
-    fields: dict[str, Any] = {"owner": f"{of.job_id or 7}_{of.index}", "at": NOW - 10}
+    fields: dict[str, Any] = {"owner": owner(of), "at": NOW - 10}
     return RunEvent(run=of.id, kind=kind, **(fields | changes))
 
 
@@ -172,7 +177,7 @@ def history(*records: RunRecord, **changes: Any) -> History:
 
 def plan(wanted: Desired, world: Observed | None = None, past: History | None = None, now: float = NOW) -> Plan:
     """The plan of one pass."""
-    return make_plan(wanted, world or observed(), past or history(), now=now, instance=INSTANCE)
+    return make_plan(wanted, world or observed(), past or history(), now=now)
 
 
 def submits(of: Plan) -> list[SubmitBatch]:

@@ -101,7 +101,7 @@ def test_a_file_has_the_keys_of_the_json_output() -> None:
     assert list(document["conditions"][0]) == ["type", "status", "reason", "message", "changed"]
     assert list(document["tasks"][0]) == [
         "id", "state", "reason", "message", "job_id", "attempt", "started", "ended", "exit_code", "run_dir",
-        "digest", "stderr_tail",
+        "digest", "stderr_tail", "results",
     ]  # fmt: skip
 
 

@@ -1,0 +1,98 @@
+"""What is said of the places: clusters and images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controller.model.conditions import ResourceStatus, Truth
+from controller.model.observed import ClusterObservation, Observed
+from controller.model.resources import Cluster, Desired, Image
+from controller.planning.history import History
+from controller.planning.verdicts import PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
+
+_NEEDS_A_PERSON = frozenset(
+    {"HostKeyRejected", "AuthenticationFailed", "WorkdirUnset", "WorkdirUnwritable", "WorkdirMissing"}
+)
+_OF_THE_IMAGE = frozenset({"EngineUnavailable", "EngineRefused", "BuildFailed", "ConversionBusy", "ConversionFailed"})
+
+
+def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> ResourceStatus:
+    """Return what is said of a cluster."""
+    seen = observed.clusters.get(cluster.name)
+    details: dict[str, str] = {"scheduler": cluster.scheduler}
+    if seen is None:
+        ready = (Truth.UNKNOWN, "NotObserved", "it was not looked at in this pass")
+    elif not seen.reachable:
+        ready = (Truth.UNKNOWN, seen.error_reason, seen.error)
+    elif seen.faults:
+        ready = (Truth.FALSE, "PartlySeen", "; ".join(f"{part}: {said}" for part, said in sorted(seen.faults.items())))
+    else:
+        ready = (Truth.TRUE, "Reachable", "queue, spool and files can be read")
+    if seen is not None and seen.facts is not None:
+        facts = seen.facts
+        details |= {"workdir": facts.root, "host": facts.host, "user": facts.user}
+        details |= {"scheduler_version": facts.scheduler_version, "container_version": facts.container_version}
+        if facts.lost:
+            ready = (Truth.FALSE, "WorkdirMissing", f"{facts.root} was there before and is gone or not mounted")
+    stalled = (Truth.TRUE, ready[1], ready[2]) if ready[1] in _NEEDS_A_PERSON else PROGRESSING
+    verdict = Verdict(ready=ready, reconciling=SETTLED, stalled=stalled)
+    key = f"Cluster/{cluster.name}"
+    if key in desired.stale:
+        verdict = with_problem(verdict, desired, key)
+    return ResourceStatus(
+        kind="Cluster",
+        name=cluster.name,
+        digest="",
+        commit=cluster.source.commit,
+        path=cluster.source.path,
+        conditions=conditions(verdict),
+        details={name: value for name, value in details.items() if value},
+    )
+
+
+def image_status(
+    desired: Desired, image: Image, observed: Observed, history: History, waits: Mapping[str, Wait]
+) -> ResourceStatus:
+    """Return what is said of an image: present wherever a job needs it, or why not."""
+    jobs = [job for job in desired.jobs.values() if job.image == image.name]
+    clusters = sorted({job.cluster for job in jobs})
+    where = {name: _sif_at(observed.clusters.get(name), image.identity) for name in clusters}
+    engine = observed.engine
+    on_engine = None if engine is None or engine.images is None else image.identity in engine.images
+    details = {"identity": image.identity}
+    details |= {f"sif.{name}": "present" for name, there in where.items() if there}
+    failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
+    waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
+    blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
+    if (where and all(where.values())) or (not where and on_engine):
+        ready = (Truth.TRUE, "Present", "present wherever a job needs it")
+    elif failed is not None:
+        ready = (Truth.FALSE, failed.reason, failed.message)
+    elif blocked is not None:
+        ready = (Truth.FALSE, blocked.reason, blocked.message)
+    elif None in where.values() or (not where and on_engine is None):
+        ready = (Truth.UNKNOWN, "NotObserved", "the places where it belongs could not all be seen")
+    else:
+        missing = ", ".join(f"cluster {name}" for name, there in where.items() if not there) or "the Docker Engine"
+        ready = (Truth.FALSE, "NotPresent", f"not on {missing}; made when a run needs it")
+    stalled = (Truth.TRUE, failed.reason, failed.message) if failed is not None and failed.stalled else None
+    verdict = Verdict(
+        ready=ready,
+        reconciling=SETTLED,
+        stalled=stalled or PROGRESSING,
+    )
+    if (key := f"Image/{image.name}") in desired.stale:
+        verdict = with_problem(verdict, desired, key)
+    return ResourceStatus(
+        kind="Image",
+        name=image.name,
+        digest=image.identity,
+        commit=image.source.commit,
+        path=image.source.path,
+        conditions=conditions(verdict),
+        details=details,
+    )
+
+
+def _sif_at(seen: ClusterObservation | None, identity: str) -> bool | None:
+    return None if seen is None or seen.images is None else identity in seen.images

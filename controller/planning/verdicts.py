@@ -1,0 +1,56 @@
+"""Words that the planner's parts share: why a task waits, and what is to be said of a resource."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controller.model.conditions import Condition, Truth
+from controller.model.resources import Desired
+
+Saying = tuple[Truth, str, str]
+"""A condition's status, reason and message."""
+SETTLED: Saying = (Truth.FALSE, "Settled", "")
+PROGRESSING: Saying = (Truth.FALSE, "Progressing", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a task does not run yet. ``stalled``: a person is needed. ``failed``: something went wrong for it."""
+
+    reason: str
+    message: str
+    stalled: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The three conditions of a resource."""
+
+    ready: Saying
+    reconciling: Saying
+    stalled: Saying
+
+
+def with_problem(verdict: Verdict, desired: Desired, key: str) -> Verdict:
+    """Lay over a verdict that the resource's own spec is invalid."""
+    problem = next((problem for problem in desired.problems if problem.resource == key), None)
+    message = problem.headline() if problem else "its file cannot be read"
+    if key in desired.stale:
+        message += "; the last good version stays in force"
+    return Verdict(ready=verdict.ready, reconciling=verdict.reconciling, stalled=(Truth.TRUE, "SpecInvalid", message))
+
+
+def conditions(verdict: Verdict) -> tuple[Condition, ...]:
+    """Return a verdict as conditions, their times still to be filled in."""
+    rows = (("Ready", verdict.ready), ("Reconciling", verdict.reconciling), ("Stalled", verdict.stalled))
+    return tuple(
+        Condition(type=name, status=status, reason=reason or "Unknown", message=message, changed="")
+        for name, (status, reason, message) in rows
+    )
+
+
+def time_text(seconds: float | None) -> str | None:
+    """Return seconds since the epoch as ISO 8601 in UTC, whole seconds."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
