@@ -159,10 +159,10 @@ def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
 def _alive(record: RunRecord, job: JobRecord) -> RunRecord:
     # A second job of the same run may still be waiting when the one that runs it has ended: that one stays its own.
     job_id = record.job_id if record.started is not None else job.job_id
-    record = replace(record, missing_since=None, job_id=job_id)
+    record = replace(record, missing_since=None, job_id=job_id, array=job.index is not None)
     match job.state:
         case JobState.PENDING:
-            return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message="")
+            return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message=job.message)
         case JobState.RUNNING:
             started = record.started or job.started
             return replace(record, state=TaskState.RUNNING, reason="Running", message="", started=started)

@@ -15,8 +15,8 @@ from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.planning.plan import make_plan
-from controller.reconcile.acting import Hands
 from controller.reconcile.applying import apply
+from controller.reconcile.hands import Hands
 from controller.reconcile.looking import look, remember
 from tests.property.planning.model_cluster import INSTANCE, ModelCluster
 
@@ -31,6 +31,9 @@ class MemoryJournal:
     records: dict[str, RunRecord] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, int] = field(default_factory=dict)
+    taken_back: list[str] = field(default_factory=list)
+    """Ends that were written and then something else."""
 
     def runs(self) -> dict[str, RunRecord]:
         return dict(self.records)
@@ -39,10 +42,22 @@ class MemoryJournal:
         self.cluster.step()
         for record in list(records):
             before = self.records.get(record.id)
-            if before is not None and before.state in TERMINAL:
-                assert before.state is record.state, f"{record.id} was {before.state}, is {record.state}"
+            if before is not None and before.state in TERMINAL and before.state is not record.state:
+                self.taken_back.append(f"{record.id} was {before.state}, is {record.state}")
             self.records[record.id] = record
         self.cluster.step()
+
+    def forget_runs(self, run_ids: Iterable[str]) -> None:
+        self.cluster.step()
+        for run_id in list(run_ids):
+            self.records.pop(run_id, None)
+
+    def tries(self, batch: str) -> int:
+        return self.sent.get(batch, 0)
+
+    def save_tries(self, batch: str, tries: int) -> None:
+        self.cluster.step()
+        self.sent[batch] = tries
 
     def failures(self) -> Mapping[str, Failure]:
         return dict(self.failed)

@@ -24,15 +24,25 @@ from controller.model.observed import (
     RunEvent,
     RunLock,
 )
-from controller.model.plans import CancelRun, SubmitBatch
-from controller.model.runs import tag_of
+from controller.model.plans import SubmitBatch
+from controller.model.runs import RunRecord, tag_of
 from controller.planning.settle import SETTLE_S
 
 INSTANCE = "inst"
 MIN_JOB_AGE_S = 300.0
 STALE_S = 15.0
 QUEUE_FAULTS = ("queue", "accounting", "spool", "runs", "everything", "stale", "unreachable")
-SUBMIT_FAULTS = ("unreachable", "lost before", "lost after", "late", "begun", "swallowed", "unrecorded", "refused", "wait")
+SUBMIT_FAULTS = (
+    "unreachable",
+    "lost before",
+    "lost after",
+    "late",
+    "begun",
+    "swallowed",
+    "unrecorded",
+    "refused",
+    "wait",
+)
 CANCEL_FAULTS = ("unreachable", "lost before", "lost after", "late", "scancel fails")
 
 
@@ -147,19 +157,19 @@ class ModelCluster:
         self.step()
         return ends
 
-    def cancel(self, actions: Sequence[tuple[CancelRun, int]]) -> Mapping[str, str]:
+    def cancel(self, records: Sequence[RunRecord]) -> Mapping[str, str]:
         self.step()
-        self.cancelled += [action.record.id for action, _ in actions]
+        self.cancelled += [record.id for record in records]
         match self.cancel_fault:
             case "unreachable":
                 raise TransientError("Unreachable", "no route to login")
             case "lost before":
                 raise AmbiguousError("ConnectionLost", "the connection was lost")
             case "late":
-                self.later.append(lambda: [self._scancel(action, works=True) for action, _ in actions])
+                self.later.append(lambda: [self._scancel(record, works=True) for record in records])
                 raise AmbiguousError("TimedOut", "no answer within 300 s")
         works = self.cancel_fault != "scancel fails"
-        owners = {action.record.id: self._scancel(action, works=works) for action, _ in actions}
+        owners = {record.id: self._scancel(record, works=works) for record in records}
         if not works:
             raise TransientError("CancelFailed", "scancel: error: Unable to contact slurm controller")
         if self.cancel_fault == "lost after":
@@ -236,9 +246,10 @@ class ModelCluster:
             self._say(job, EventKind.STOPPED)
         self._end(job, JobState.CANCELLED, 0)
 
-    def submit_by_hand(self, batch: str) -> None:
+    def submit_by_hand(self, batch: str, *, but: set[str]) -> None:
         """Somebody, or an earlier sbatch that nobody heard the answer of, made another job of the same batch."""
-        self._new_jobs(self.batches[batch])
+        job_id = self._new_jobs(self.batches[batch])
+        self.jobs = [job for job in self.jobs if job.job_id != job_id or self.run_of(job) not in but]
 
     def run_of(self, job: ModelJob) -> str:
         return self.batches[job.batch].runs[job.index]
@@ -288,19 +299,17 @@ class ModelCluster:
         self.jobs += [ModelJob(str(self._next_job), batch.batch, index) for index in range(len(batch.runs))]
         return str(self._next_job)
 
-    def _scancel(self, action: CancelRun, *, works: bool) -> str:
-        place = self.runs[action.record.id]
+    def _scancel(self, record: RunRecord, *, works: bool) -> str:
+        place = self.runs[record.id]
         place.claim = place.claim or "cancelled"
         for job in self.alive():
-            if works and (job.job_id, job.index) == (action.record.job_id, action.record.index):
+            if works and (job.job_id, job.index) == (record.job_id, record.index):
                 self.scancel_by_hand(job)
         return place.claim
 
     def _say(self, job: ModelJob, kind: EventKind, code: int | None = None) -> None:
         run = self.run_of(job)
-        event = RunEvent(
-            run=run, kind=kind, owner=job.owner, at=self.now, exit_code=code, phase="command"
-        )
+        event = RunEvent(run=run, kind=kind, owner=job.owner, at=self.now, exit_code=code, phase="command")
         self.runs[run].events[kind] = event
         self.spool[f"{run}.{kind}"] = event
 

@@ -100,7 +100,7 @@ def test_every_field_arrives() -> None:
     assert task.command == "python src/train.py --name train --image torch"
     assert task.env == {"OMP_NUM_THREADS": "8", "WHERE": "greene"}
     assert job.source.path == "specs/all.yaml"
-    assert job.source.line == 26
+    assert job.source.line == 25
 
 
 def test_defaults_are_the_models() -> None:
