@@ -16,7 +16,7 @@ from controller.cli.options import Given
 from controller.model.errors import ConfigurationError, WaitingError
 
 if TYPE_CHECKING:
-    from controller.reconcile.acting import Say
+    from controller.reconcile.hands import Say
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
     from controller.repository.mirror import Mirror

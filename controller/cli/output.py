@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 400
 """Nothing is cut or wrapped for a program that reads a table."""
+_LEAST_STRETCH = 24
+"""Characters below which text that wraps is no longer read with ease, and goes under its row instead."""
 
 COLOURS = {
     "Succeeded": "green",
@@ -31,13 +34,47 @@ def console(*, err: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if err else sys.stdout
+    terminal = stream.isatty()
+    # rich takes NO_COLOR (https://no-color.org) to mean colours alone and would still send codes for bold.
+    plain = not terminal or bool(os.environ.get("NO_COLOR"))
     return Console(
-        file=stream, highlight=False, markup=False, soft_wrap=False, width=None if stream.isatty() else _PIPE_WIDTH
+        file=stream,
+        highlight=False,
+        markup=False,
+        soft_wrap=False,
+        color_system=None if plain else "auto",
+        width=None if terminal else _PIPE_WIDTH,
     )
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, stretch: str = "") -> None:
-    """Print rows under headings; the column ``stretch`` takes what room is left and wraps in it."""
+    """Print rows under headings; the column ``stretch`` takes what room is left and wraps in it, or below its row."""
+    from rich.cells import cell_len
+
+    target = console()
+    at = headings.index(stretch) if stretch in headings else None
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    if at is not None and target.width - sum(widths) + widths[at] - 2 * len(widths) < min(widths[at], _LEAST_STRETCH):
+        _print_stacked(target, headings, rows, at)
+        return
+    for line in _rendered(target, headings, rows, stretch):
+        click.echo(line)
+
+
+def _print_stacked(target: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], at: int) -> None:
+    """Print rows with one column's text in lines of its own below each row."""
+    from textwrap import wrap
+
+    others = [[cell for index, cell in enumerate(row) if index != at] for row in (headings, *rows)]
+    first, *lines = _rendered(target, others[0], others[1:], "")
+    click.echo(first)
+    for line, row in zip(lines, rows, strict=True):
+        click.echo(line)
+        for part in wrap(row[at], target.width - 1, initial_indent="    ", subsequent_indent="    "):
+            click.echo(part)
+
+
+def _rendered(target: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], stretch: str) -> list[str]:
     from rich.table import Table
     from rich.text import Text
 
@@ -49,11 +86,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, stret
         )
     for row in rows:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
-    target = console()
     with target.capture() as capture:
         target.print(table)
-    for line in capture.get().splitlines():
-        click.echo(line.rstrip())
+    return [line.rstrip() for line in capture.get().splitlines()]
 
 
 def print_json(value: Any) -> None:

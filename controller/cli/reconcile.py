@@ -119,7 +119,8 @@ def _show(result: PassResult, output: str) -> None:
     from controller.cli.output import print_json
     from controller.cli.status import print_statuses
     from controller.model.digests import short
-    from controller.planning.describe import kind_of, title
+    from controller.model.errors import WaitingError
+    from controller.planning.describe import title
     from controller.specs.excerpts import draw
 
     if output == "json":
@@ -132,7 +133,8 @@ def _show(result: PassResult, output: str) -> None:
     for action in result.plan.actions:
         error = result.outcomes.get(action.key)
         if error is not None:
-            click.echo(f"failed: {kind_of(action)}: {title(action)}: {error.reason}: {error.message}", err=True)
+            word = "waits" if isinstance(error, WaitingError) else "failed"
+            click.echo(f"{word}: {title(action)}: {error.reason}: {error.message}", err=True)
     print_statuses(result.statuses, wide=False)
     click.echo(f"commit {short(result.desired.commit)}: {_summary(result)}")
     if result.report_error is not None:

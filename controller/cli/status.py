@@ -168,7 +168,13 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
         if len(status.tasks) > 1:
             click.echo("  " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
         headings = ["TASK", "STATE", "REASON", "JOB", "TRY", "STARTED", "ENDED", "EXIT"]
-        print_table([*headings, "RUN DIR"] if wide else headings, [_task_row(task, wide) for task in status.tasks])
+        metrics = list(dict.fromkeys(name for task in status.tasks for name in task.results))
+        headings += [name.upper() for name in metrics]
+        rows = [[*_task_row(task), *(task.results.get(name, "") for name in metrics)] for task in status.tasks]
+        if wide:
+            headings.append("RUN DIR")
+            rows = [[*row, task.run_dir or ""] for row, task in zip(rows, status.tasks, strict=True)]
+        print_table(headings, rows)
     for task in status.tasks:
         if task.stderr_tail and task.state is TaskState.FAILED:
             tail = "\n".join(f"    {line}" for line in task.stderr_tail.splitlines()[-15:])
@@ -178,8 +184,8 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
     sys.stdout.flush()
 
 
-def _task_row(task: TaskStatus, wide: bool) -> list[str]:
+def _task_row(task: TaskStatus) -> list[str]:
     code = "" if task.exit_code is None else str(task.exit_code)
     row = [task.id, str(task.state), task.reason, task.job_id or "", str(task.attempt or "")]
     row += [task.started or "", task.ended or "", code]
-    return [*row, task.run_dir or ""] if wide else row
+    return row

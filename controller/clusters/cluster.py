@@ -18,8 +18,9 @@ from controller.clusters.transport import Progress, Transport
 from controller.containers import sif
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
 from controller.model.observed import ClusterFacts, ClusterObservation
-from controller.model.plans import CancelRun, SubmitBatch
+from controller.model.plans import SubmitBatch
 from controller.model.resources import Cluster
+from controller.model.runs import RunRecord
 from controller.schedulers.dialect import Refusal, Scheduler
 
 _LOOK_S = 120.0
@@ -120,8 +121,8 @@ class ClusterClient:
         answer = self._ask(script, payload, timeout_s=_ACT_S)
         return {words[1]: self._submitted(words) for words in answer.words if len(words) > 1}
 
-    def cancel(self, actions: Sequence[tuple[CancelRun, int]]) -> Mapping[str, str]:
-        """Cancel runs, each with the number of runs in its batch; return who holds each run's claim now.
+    def cancel(self, records: Sequence[RunRecord]) -> Mapping[str, str]:
+        """Cancel runs; return who holds each run's claim now, by run id.
 
         A run held by ``cancelled`` never starts, whatever becomes of its job.
 
@@ -129,9 +130,8 @@ class ClusterClient:
             AmbiguousError, TransientError: some or all may not be cancelled.
         """
         lines = []
-        for action, count in actions:
-            record = action.record
-            target = self.scheduler.target(record.job_id, record.index, count) if record.job_id else "-"
+        for record in records:
+            target = self.scheduler.target(record.job_id, record.index, array=record.array) if record.job_id else "-"
             lines.append(f"{record.id} {target}\n")
         script = self._script("cancel", cancel_command=self.scheduler.cancel_command())
         answer = self._ask(script, "".join(lines).encode(), timeout_s=_ACT_S)

@@ -14,8 +14,9 @@ from typing import Any
 import fabric
 import paramiko
 
-from controller.clusters import known_hosts, ssh_config
-from controller.clusters.known_hosts import KnownKey
+from controller import hostkeys
+from controller.clusters import ssh_config
+from controller.hostkeys import KnownKey
 from controller.model.errors import ConfigurationError, StalledError
 from controller.model.resources import Connection
 
@@ -36,7 +37,7 @@ class HostKeyCheck:
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
         """Accept the key or raise ``StalledError``; called by paramiko before it logs in."""
         del client, hostname
-        known_hosts.check_key(self.keys, self.name, key.asbytes(), key.get_name(), self._file)
+        hostkeys.check_key(self.keys, self.name, key.asbytes(), key.get_name(), self._file)
         self.passed = True
 
 
@@ -127,10 +128,10 @@ class _Layout:
             files = [Path(self._connection.known_hosts).expanduser()]
         else:
             user = options.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2").split()
-            system = options.get("globalknownhostsfile", str(known_hosts.SYSTEM_FILE)).split()
+            system = options.get("globalknownhostsfile", str(hostkeys.SYSTEM_FILE)).split()
             files = [Path(name.strip('"')).expanduser() for name in (*user, *system) if name.lower() != "none"]
-        name = options.get("hostkeyalias") or known_hosts.host_name(link.host, int(link.port))
-        return HostKeyCheck(name, known_hosts.read_known_hosts(files), files[0])
+        name = options.get("hostkeyalias") or hostkeys.host_name(link.host, int(link.port))
+        return HostKeyCheck(name, hostkeys.read_known_hosts(files), files[0])
 
 
 def _identity(connection: Connection) -> str | None:
@@ -156,7 +157,7 @@ def _factory(check: HostKeyCheck) -> Any:
         transport = paramiko.Transport(sock, **kwargs)
         options = transport.get_security_options()
         options.ciphers = tuple(sorted(options.ciphers, key=lambda name: name not in _CIPHERS))
-        known = {key.type for key in known_hosts.keys_of(check.keys, check.name)}
+        known = {key.type for key in hostkeys.keys_of(check.keys, check.name)}
         options.key_types = tuple(sorted(options.key_types, key=lambda name: _key_type(name) not in known))
         transport.auth_interactive_dumb = _refuse
         return transport

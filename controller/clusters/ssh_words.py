@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from controller.clusters.known_hosts import fingerprint, read_known_hosts, rejected
+from controller.hostkeys import fingerprint, read_known_hosts, rejected
 from controller.model.errors import ConfigurationError, ControllerError, StalledError, TransientError
 
 _UNKNOWN = re.compile(r"No \S+ host key is known for (\S+) and you have requested strict checking")

@@ -57,6 +57,9 @@ class JobRecord:
     word: str
     """The scheduler's own word for the state."""
     reason: str = ""
+    """The scheduler's own word for why it waits."""
+    message: str = ""
+    """That word as a sentence, where it is known."""
     exit_code: int | None = None
     started: float | None = None
     ended: float | None = None

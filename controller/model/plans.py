@@ -102,6 +102,15 @@ class CancelRun:
         return f"cancel:{self.record.run.cluster}:{self.record.id}"
 
 
+SUBMIT_LIMIT = "SubmitLimit"
+"""Reason of a submit that a limit of the scheduler has no room for now."""
+
+
+def limit_key(cluster: Cluster, job: Job) -> str:
+    """Return the key under which a job's wait for such a limit is remembered."""
+    return f"limit:{cluster.name}:{job.name}"
+
+
 Action = BuildImage | PublishImage | StageFiles | SubmitBatch | CancelRun
 
 

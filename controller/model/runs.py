@@ -103,6 +103,8 @@ class RunRecord:
     batch: str
     index: int
     """Place in the batch's array."""
+    array: bool = False
+    """Whether the batch is an array to the scheduler, so that the index is part of the job's name there."""
     state: TaskState
     reason: str = ""
     message: str = ""

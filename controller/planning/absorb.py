@@ -135,7 +135,14 @@ def _record_of(batch: BatchRecord, index: int, run_id: str, cluster: str, now: f
     )
     state = TaskState.QUEUED if batch.job_id else TaskState.SUBMITTING
     return RunRecord(
-        run=run, batch=batch.batch, index=index, state=state, reason="Rebuilt", job_id=batch.job_id, intended_at=now
+        run=run,
+        batch=batch.batch,
+        index=index,
+        array=len(batch.runs) > 1,
+        state=state,
+        reason="Rebuilt",
+        job_id=batch.job_id,
+        intended_at=now,
     )
 
 

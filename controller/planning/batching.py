@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from controller.model.conditions import TaskState
 from controller.model.observed import ClusterObservation
-from controller.model.plans import PlannedRun, SubmitBatch
+from controller.model.plans import PlannedRun, SubmitBatch, limit_key
 from controller.model.resources import Cluster, Job, Resources
 from controller.model.runs import RunRecord, batch_of
 from controller.planning.draft import Draft, wait_for
@@ -21,6 +21,10 @@ from controller.planning.verdicts import Wait
 def submit(draft: Draft, job: Job, cluster: Cluster, runs: Sequence[PlannedRun]) -> None:
     """Plan the submission of a job's due runs, or say what they wait for."""
     if not runs:
+        return
+    full = draft.recent(limit_key(cluster, job))
+    if full is not None:
+        draft.waits.update({planned.task.id: wait_for(full) for planned in runs})
         return
     needs, wait = plan_needs(draft, job, cluster)
     if wait is not None:

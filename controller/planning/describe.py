@@ -7,6 +7,7 @@ from typing import assert_never
 
 from controller.model.digests import short
 from controller.model.plans import Action, BuildImage, CancelRun, Plan, PublishImage, StageFiles, SubmitBatch
+from controller.model.resources import task_id_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ def title(action: Action) -> str:
         case SubmitBatch():
             count = len(action.runs)
             what = action.runs[0].run.id if count == 1 else f"{count} runs"
-            return f"submit job {action.job.name} to cluster {action.cluster.name} ({what})"
+            return f"submit {task_id_of(action.job.name, '')} to cluster {action.cluster.name} ({what})"
         case CancelRun():
             job = f", job {action.record.job_id}" if action.record.job_id else ""
             return f"cancel run {action.record.id} on cluster {action.cluster.name}{job}"

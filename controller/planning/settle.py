@@ -153,10 +153,10 @@ def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
 
 
 def _alive(record: RunRecord, job: JobRecord) -> RunRecord:
-    record = replace(record, missing_since=None, job_id=job.job_id)
+    record = replace(record, missing_since=None, job_id=job.job_id, array=job.index is not None)
     match job.state:
         case JobState.PENDING:
-            return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message="")
+            return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message=job.message)
         case JobState.RUNNING:
             started = record.started or job.started
             return replace(record, state=TaskState.RUNNING, reason="Running", message="", started=started)

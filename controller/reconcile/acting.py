@@ -1,50 +1,20 @@
-"""Each kind of action carried out: the intent written down, the effect, the outcome written down.
-
-A crash between any two lines leaves the journal saying what was about to happen, and the cluster saying whether it
-did; the next look puts the two together.
-"""
+"""Images built and published, files staged, runs cancelled. Submitting has a module of its own."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from controller.clusters.cluster import ClusterClient, SubmitEnd, Submitted
 from controller.clusters.scripts import LAST_MEMBER
-from controller.containers.engine import Engine
 from controller.model.conditions import TaskState
 from controller.model.digests import short
-from controller.model.errors import AmbiguousError, ControllerError
 from controller.model.failpoints import failpoint
-from controller.model.observed import ClusterFacts
-from controller.model.plans import BuildImage, CancelRun, PublishImage, StageFiles, SubmitBatch
-from controller.model.runs import RunRecord
+from controller.model.plans import BuildImage, CancelRun, PublishImage, StageFiles
 from controller.planning.settle import CANCELLED_OWNER
 from controller.reconcile.archives import write_tar
-from controller.specs.tree import Tree
-from controller.store.journal import Journal
-
-Say = Callable[[str, str], None]
-"""Called with an action's key and a line on how far it is."""
-
-Outcomes = dict[str, ControllerError | None]
-"""Key of an action -> what went wrong; None when it was done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
-    """What actions are carried out with."""
-
-    journal: Journal
-    engine: Engine
-    client_of: Callable[[str], ClusterClient]
-    tree_at: Callable[[str], Tree]
-    instance: str
-    state_dir: Path
-    clock: Callable[[], float]
-    say: Say
+from controller.reconcile.hands import Hands, Outcomes
 
 
 def build(hands: Hands, action: BuildImage) -> Outcomes:
@@ -107,37 +77,6 @@ def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:
     return {action.key: None for action in actions}
 
 
-def submit(hands: Hands, actions: Sequence[SubmitBatch], facts: ClusterFacts) -> Outcomes:
-    """Submit batches to one cluster in one round trip; see the protocol in ``docs/architecture.md``."""
-    journal, now = hands.journal, hands.clock()
-    intents = {action.batch: _intents(action, facts, hands.instance, now) for action in actions}
-    failpoint("submit.intent.before")
-    journal.save_runs(record for records in intents.values() for record in records)
-    failpoint("submit.intent.after")
-    client = hands.client_of(actions[0].cluster.name)
-    outcomes: Outcomes = {}
-    try:
-        ends: Mapping[str, Submitted] = client.submit([(action, action.tries) for action in actions], facts)
-    except AmbiguousError as error:
-        return {action.key: error for action in actions}
-    except ControllerError as error:
-        # Nothing was begun.
-        journal.save_runs(_lapsed(record, record.tries) for records in intents.values() for record in records)
-        return {action.key: error for action in actions}
-    failpoint("submit.sent")
-    for action in actions:
-        end = ends.get(action.batch, Submitted(end=SubmitEnd.BUSY))
-        journal.save_runs(_after(record, end, hands.clock()) for record in intents[action.batch])
-        outcomes[action.key] = end.error
-        if end.end is SubmitEnd.BUSY:
-            message = (
-                f"batch {short(action.batch)} is being submitted, or was, by someone who has not said how it ended"
-            )
-            outcomes[action.key] = AmbiguousError("SubmitUnanswered", message)
-    failpoint("submit.recorded")
-    return outcomes
-
-
 def cancel(hands: Hands, actions: Sequence[CancelRun]) -> Outcomes:
     """Cancel runs of one cluster in one round trip."""
     journal, now = hands.journal, hands.clock()
@@ -145,11 +84,8 @@ def cancel(hands: Hands, actions: Sequence[CancelRun]) -> Outcomes:
     failpoint("cancel.intent.before")
     journal.save_runs(asked.values())
     failpoint("cancel.intent.after")
-    sizes: dict[str, int] = {}
-    for record in journal.runs().values():
-        sizes[record.batch] = sizes.get(record.batch, 0) + 1
     client = hands.client_of(actions[0].record.run.cluster)
-    owners = client.cancel([(replace(a, record=asked[a.record.id]), sizes[a.record.batch]) for a in actions])
+    owners = client.cancel(list(asked.values()))
     failpoint("cancel.sent")
     never = [asked[run] for run, owner in owners.items() if owner == CANCELLED_OWNER and run in asked]
     journal.save_runs(
@@ -158,35 +94,3 @@ def cancel(hands: Hands, actions: Sequence[CancelRun]) -> Outcomes:
     )
     failpoint("cancel.recorded")
     return {action.key: None for action in actions}
-
-
-def _intents(action: SubmitBatch, facts: ClusterFacts, instance: str, now: float) -> list[RunRecord]:
-    return [
-        RunRecord(
-            run=planned.run,
-            batch=action.batch,
-            index=index,
-            state=TaskState.SUBMITTING,
-            reason="Submitting",
-            intended_at=now,
-            tries=action.tries,
-            on_remove=action.job.on_remove,
-            run_dir=f"{facts.root}/{instance}/runs/{planned.run.id}",
-        )
-        for index, planned in enumerate(action.runs)
-    ]
-
-
-def _after(record: RunRecord, end: Submitted, now: float) -> RunRecord:
-    if end.job_id is not None:
-        return replace(
-            record, state=TaskState.QUEUED, reason="Submitted", job_id=end.job_id, submitted_at=now, lapsed=False
-        )
-    if end.error is None or isinstance(end.error, AmbiguousError):
-        return replace(record, reason="SubmitUnanswered")
-    # A try that could not be written down was taken back; one that the scheduler refused counts.
-    return _lapsed(record, record.tries + (end.error.reason != "UploadFailed"))
-
-
-def _lapsed(record: RunRecord, tries: int) -> RunRecord:
-    return replace(record, state=TaskState.WAITING, lapsed=True, tries=tries)

@@ -15,9 +15,21 @@ import structlog
 
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
 from controller.model.observed import Observed
-from controller.model.plans import Action, BuildImage, CancelRun, Failure, Plan, PublishImage, StageFiles, SubmitBatch
+from controller.model.plans import (
+    SUBMIT_LIMIT,
+    Action,
+    BuildImage,
+    CancelRun,
+    Failure,
+    Plan,
+    PublishImage,
+    StageFiles,
+    SubmitBatch,
+    limit_key,
+)
 from controller.reconcile import acting
-from controller.reconcile.acting import Hands, Outcomes
+from controller.reconcile.hands import Hands, Outcomes
+from controller.reconcile.submitting import submit as submit_batches
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +98,7 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
     for (name, needs), submit in submits.items():
         facts = observed.clusters[name].facts
         assert facts is not None, "the planner submits nothing to a cluster that it has not seen"
-        units.append(_Unit(tuple(submit), needs, partial(acting.submit, hands, submit, facts)))
+        units.append(_Unit(tuple(submit), needs, partial(submit_batches, hands, submit, facts)))
     return units
 
 
@@ -111,12 +123,21 @@ def _note(unit: _Unit, outcomes: Mapping[str, ControllerError | None], hands: Ha
             log.info("action_done", action=action.key, kind=kind)
             hands.say(action.key, "done")
             continue
-        log.warning("action_failed", action=action.key, kind=kind, reason=error.reason, message=error.message)
-        hands.say(action.key, f"failed: {error.reason}: {error.message}")
+        waits = isinstance(error, WaitingError)
+        event = "action_waits" if waits else "action_failed"
+        log.warning(event, action=action.key, kind=kind, reason=error.reason, message=error.message)
+        hands.say(action.key, f"{'waits' if waits else 'failed'}: {error.reason}: {error.message}")
         if not isinstance(error, AmbiguousError):
-            before = earlier.get(action.key)
-            hands.journal.save_failure(action.key, failure_of(error, before, hands.clock()))
+            key = failure_key(action, error)
+            hands.journal.save_failure(key, failure_of(error, earlier.get(key), hands.clock()))
     hands.journal.clear_failures(a.key for a in unit.actions if outcomes.get(a.key) is None and a.key in earlier)
+
+
+def failure_key(action: Action, error: ControllerError) -> str:
+    """Return under what a failure is remembered: a scheduler's limit is the job's, however its runs are grouped."""
+    if isinstance(action, SubmitBatch) and error.reason == SUBMIT_LIMIT:
+        return limit_key(action.cluster, action.job)
+    return action.key
 
 
 def failure_of(error: ControllerError, before: Failure | None, now: float) -> Failure:

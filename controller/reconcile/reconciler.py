@@ -23,9 +23,9 @@ from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
 from controller.planning.history import History
 from controller.planning.plan import make_plan
-from controller.reconcile.acting import Hands, Outcomes, Say
 from controller.reconcile.applying import apply
 from controller.reconcile.clients import Clients
+from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks

@@ -88,8 +88,8 @@ class Scheduler(Protocol):
     def partitions(self, text: str) -> dict[str, tuple[int, int]]:
         """Return partition -> (memory of a node in MiB, longest time in s) from the facts; "" is the default."""
 
-    def target(self, job_id: str, index: int, count: int) -> str:
-        """Return the name under which one run of a batch of ``count`` can be cancelled."""
+    def target(self, job_id: str, index: int, *, array: bool) -> str:
+        """Return the name under which one run can be cancelled; ``array``: its batch was submitted as an array."""
 
     def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
         """Return the jobs of the queue.
@@ -107,6 +107,3 @@ class Scheduler(Protocol):
 
     def explain_failure(self, exit_code: int, text: str) -> SubmitFailure:
         """Say what a failed submit command means, from its exit code and everything it printed."""
-
-    def explain_wait(self, reason: str) -> str:
-        """Return a sentence for a person about the scheduler's own word for why a job waits; "" if none is known."""

@@ -56,7 +56,7 @@ class Local:
         """Nothing limits an array here."""
         return "printf 'version local\\nmax_array_size 1000001\\naccounting 1\\n'"
 
-    def target(self, job_id: str, index: int, count: int) -> str:
+    def target(self, job_id: str, index: int, *, array: bool) -> str:
         """Every task has an index here, the only one too."""
         return f"{job_id}_{index}"
 
@@ -70,6 +70,7 @@ class Local:
                 state=_STATES[fields[3]],
                 word=fields[3],
                 reason=fields[4],
+                message="as many jobs run as this machine has processors" if fields[4] else "",
                 started=float(fields[5]) if fields[5] else None,
             )
             for fields in _fields(text, 6)
@@ -95,10 +96,6 @@ class Local:
         """Until the job's id is printed nothing is in the queue, unless the end itself was cut off."""
         kind = Refusal.AMBIGUOUS if exit_code >= 128 or exit_code == 0 else Refusal.REFUSED
         return SubmitFailure(kind=kind, reason="SubmitRefused", message=text.strip() or f"exit code {exit_code}")
-
-    def explain_wait(self, reason: str) -> str:
-        """There is one reason to wait."""
-        return "as many jobs run as this machine has processors" if reason == "Resources" else ""
 
 
 def _fields(text: str, count: int) -> list[list[str]]:

@@ -92,9 +92,9 @@ class Slurm:
                     found[""] = found[name]
         return found
 
-    def target(self, job_id: str, index: int, count: int) -> str:
+    def target(self, job_id: str, index: int, *, array: bool) -> str:
         """``123_4`` for a task of an array, ``123`` otherwise."""
-        return f"{job_id}_{index}" if count > 1 else job_id
+        return f"{job_id}_{index}" if array else job_id
 
     def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
         """Read ``id|state|start|reason|name`` lines; the name last, since other people's names hold anything."""
@@ -115,6 +115,7 @@ class Slurm:
                     state=_state(fields[1]),
                     word=fields[1],
                     reason="" if fields[3] == "None" else fields[3],
+                    message=PENDING_REASONS.get(fields[3], ""),
                     started=_time(fields[2]),
                 )
             )
@@ -160,10 +161,6 @@ class Slurm:
         if _FINAL.search(said) or exit_code in (126, 127):
             return SubmitFailure(kind=Refusal.REFUSED, reason="SubmitRefused", message=said)
         return SubmitFailure(kind=Refusal.AMBIGUOUS, reason="SubmitUnanswered", message=f"sbatch: {said}")
-
-    def explain_wait(self, reason: str) -> str:
-        """Reasons as listed in squeue(1) and at https://slurm.schedmd.com/job_reason_codes.html."""
-        return PENDING_REASONS.get(reason, "")
 
 
 def _resource_options(resources: Resources) -> list[str]:

@@ -7,6 +7,7 @@ the value must be.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import cerberus
 from cerberus import TypeDefinition, errors
 
-from controller.specs import quantities
+from controller.specs import cron, quantities
 from controller.specs.schemas import Schema, schema_of
 from controller.specs.submit_options import refusal
 
+_NESTED = ("schema", "keysrules", "valuesrules")
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _NOT_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORKDIR_START = re.compile(r"(?:~|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})?(?=/|$)", re.ASCII)
@@ -95,6 +97,24 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
         else:
             self._check_with_repo_path(field, value)
 
+    def _check_with_run_path(self, field: Any, value: Any) -> None:
+        if not value or _NOT_LINE.search(value) or "\\" in value:
+            self._say(field, 'must be a path without control characters and "\\"')
+        elif value.startswith(("/", "~")):
+            self._say(field, "must be relative to the run directory", "write it without the leading part")
+        elif ".." in value.split("/"):
+            self._say(field, 'must stay inside the run directory: ".." is not allowed')
+
+    def _check_with_finite(self, field: Any, value: Any) -> None:
+        if not math.isfinite(value):
+            self._say(field, "must be a finite number")
+
+    def _check_with_schedule(self, field: Any, value: Any) -> None:
+        try:
+            cron.parse(value)
+        except cron.CronError as error:
+            self._say(field, error.message, error.remedy)
+
     def _check_with_submit_option(self, field: Any, value: Any) -> None:
         if (reason := refusal(value)) is not None:
             self._say(field, *reason)
@@ -119,11 +139,11 @@ def _bare(schema: Schema) -> Schema:
     """Return a copy of a schema without what is there for people and editors (and which Cerberus cannot hash)."""
     bare: Schema = {}
     for field, rule in schema.items():
-        bare[field] = {word: value for word, value in rule.items() if word not in ("meta", "schema", "keysrules")}
+        bare[field] = {word: value for word, value in rule.items() if word not in ("meta", *_NESTED)}
         bare[field]["meta"] = {"expected": rule.get("meta", {}).get("expected", "")}
-        for word in ("schema", "keysrules"):
+        for word in _NESTED:
             if word in rule:
-                is_rule = word == "keysrules" or rule["type"] == "list"
+                is_rule = word != "schema" or "list" in rule["type"]
                 bare[field][word] = _bare({"": rule[word]})[""] if is_rule else _bare(rule[word])
     return bare
 

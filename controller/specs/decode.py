@@ -5,11 +5,13 @@ What arrives has passed its schema, so nothing can be wrong with it. Must not re
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from controller.model.resources import Cluster, Connection, Gpus, Limits, Resources, Source
-from controller.specs.quantities import memory_mib, walltime_s
+from controller.model.resources import Cluster, Connection, Gpus, Limits, Metric, Resources, Results, Retries, Source
+from controller.specs.cron import MACROS
+from controller.specs.quantities import duration_s, memory_mib, walltime_s
 
 
 def cluster(data: Mapping[str, Any], source: Source) -> Cluster:
@@ -44,3 +46,30 @@ def resources(data: Mapping[str, Any]) -> Resources:
 def _gpus(value: Any) -> Gpus | None:
     wanted = Gpus(count=value) if isinstance(value, int) else Gpus(**value)
     return wanted if wanted.count else None
+
+
+def retries(data: Any) -> Retries:
+    """Return the Retries of a number or of a valid mapping."""
+    if isinstance(data, int):
+        return Retries(max=data)
+    given: dict[str, Any] = {"max": data["max"]}
+    if "on" in data:
+        given["on"] = frozenset(data["on"])
+    if "backoff" in data:
+        given["backoff_s"] = duration_s(str(data["backoff"]))
+    grow = data.get("grow", {})
+    return Retries(**given, grow_memory=float(grow.get("memory", 1)), grow_time=float(grow.get("time", 1)))
+
+
+def results(data: Mapping[str, Any]) -> Results:
+    """Return the Results of a valid mapping."""
+    metrics = {
+        name: Metric(file=posixpath.normpath(metric["json"]), path=metric.get("path", ""))
+        for name, metric in data.get("metrics", {}).items()
+    }
+    return Results(files=tuple(data.get("files", ())), metrics=metrics)
+
+
+def schedule(text: str | None) -> str | None:
+    """Return the five fields of a valid schedule."""
+    return None if text is None else " ".join(MACROS.get(text, text).split())

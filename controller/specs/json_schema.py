@@ -1,7 +1,7 @@
 """Cerberus schemas as JSON Schema (draft 2020-12), for the YAML language servers of editors.
 
-Says less than the schemas do: a ``check_with`` has no counterpart, and its field is described by words only. Must not
-be used to validate anything here.
+Says less than the schemas do: a ``check_with`` has no counterpart, and its field is described by words only.
+``meta.json`` adds what Cerberus has no words for. Must not be used to validate anything here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from typing import Any
 from controller.specs.schemas import CONFIG, KINDS, schema_of
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_TYPES = {"string": "string", "integer": "integer", "boolean": "boolean", "dict": "object", "list": "array"}
+_TYPES = {
+    "string": "string",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "dict": "object",
+    "list": "array",
+}
 _WORDS = {"allowed": "enum", "min": "minimum", "max": "maximum"}
 
 JsonSchema = dict[str, Any]
@@ -67,14 +74,15 @@ def _value(rule: Mapping[str, Any]) -> JsonSchema:
     schema |= {there: rule[here] for here, there in _WORDS.items() if here in rule}
     if "regex" in rule:
         schema["pattern"] = f"^(?:{rule['regex']})$"
-    if "maxlength" in rule:
-        schema["maxItems" if "list" in types else "maxLength"] = rule["maxlength"]
+    unit = "Items" if "list" in types else "Properties" if "dict" in types else "Length"
+    schema |= {word[:3] + unit: rule[word] for word in ("minlength", "maxlength") if word in rule}
     if "keysrules" in rule:
         schema["propertyNames"] = _value({"meta": {}, **rule["keysrules"]})
     if "valuesrules" in rule:
         schema["additionalProperties"] = _value({"meta": {}, **rule["valuesrules"]})
     if "schema" in rule:
         schema |= {"items": _value(rule["schema"])} if "list" in types else _fields(rule["schema"])
+    schema |= rule["meta"].get("json", {})
     return schema
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from cerberus import errors
 
@@ -18,6 +19,7 @@ from controller.specs.yaml_loader import Path
 _EXPECTED = {
     "string": "a string",
     "integer": "an integer",
+    "number": "a number",
     "boolean": "true or false",
     "dict": "a mapping",
     "list": "a list",
@@ -80,14 +82,21 @@ def _finding(schema: str, error: errors.ValidationError) -> Finding:
             return Finding(path, False, f'"{name}" must be at least {error.constraint}, not {shown(error.value)}')
         case errors.MAX_VALUE.code:
             return Finding(path, False, f'"{name}" must be at most {error.constraint}, not {shown(error.value)}')
+        case errors.MIN_LENGTH.code:
+            return Finding(path, False, f'"{name}" must have at least {error.constraint} {_unit(error.value, 1)}')
         case errors.MAX_LENGTH.code:
-            unit = "items" if isinstance(error.value, list) else "characters"
+            unit = _unit(error.value, 2)
             message = f'"{name[:60]}" must have at most {error.constraint} {unit}, not {len(error.value)}'
             return Finding(path, in_key, message)
         case errors.CUSTOM.code:
             return _custom(path, name, in_key, error)
         case _:
             return Finding(path, in_key, f'"{name}" is not valid: {error.rule} {error.constraint}')
+
+
+def _unit(value: Any, count: int) -> str:
+    unit = "item" if isinstance(value, list) else "field" if isinstance(value, dict) else "character"
+    return unit if count == 1 else unit + "s"
 
 
 def _custom(path: Path, name: str, in_key: bool, error: errors.ValidationError) -> Finding:
@@ -111,9 +120,10 @@ def _unknown(schema: str, path: Path) -> tuple[str, str]:
 
 def _known(schema: str, path: Path) -> Schema:
     """Return the fields that there are beside the one at a path. No list in a schema holds mappings."""
-    fields = schema_of(schema)
+    rule: Schema = {"schema": schema_of(schema)}
     for part in path[:-1]:
-        fields = fields[str(part)].get("schema", {})
+        rule = rule["valuesrules"] if "valuesrules" in rule else rule.get("schema", {}).get(part, {})
+    fields: Schema = rule.get("schema", {})
     return fields
 
 
@@ -127,7 +137,7 @@ def _type(name: str, error: errors.ValidationError) -> tuple[str, str]:
     remedy = ""
     if "string" in types and isinstance(value, int | float):
         remedy = f'quote it: "{str(value).lower()}"'
-    elif types == ["boolean"] and isinstance(value, str):
+    elif "boolean" in types and isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
         remedy = "write true or false, without quotes"
     elif "integer" in types and isinstance(value, str) and value.isdecimal():
         remedy = "remove the quotes"

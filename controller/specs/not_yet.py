@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-KINDS = frozenset({"Workflow"})
+KINDS: frozenset[str] = frozenset()
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "Cluster": frozenset(),
     "Image": frozenset({"from"}),
-    "Job": frozenset({"matrix", "needs", "retries", "schedule", "results", "max_running"}),
+    "Job": frozenset(),
 }
 """Kind to its fields."""
 
@@ -22,9 +22,6 @@ VALUES: Mapping[tuple[str, str], frozenset[str]] = {
     ("Cluster", "convert_on"): frozenset({"job", "controller"}),
 }
 """Kind and dotted field to values of it."""
-
-LOOKUPS = ("matrix.", "needs.")
-"""First parts of names that look-ups will have."""
 
 _SUFFIX = "not supported yet by this version"
 
@@ -43,8 +40,3 @@ def value(kind: str, dotted: str, given: Any) -> str | None:
     """Return the message for a value that is not there yet, None for any other."""
     known = isinstance(given, str) and given in VALUES.get((kind, dotted), ())
     return f"{dotted}: {given} is {_SUFFIX}" if known else None
-
-
-def lookup(name: str) -> str | None:
-    """Return the message for a look-up that is not there yet, None for any other."""
-    return f'the look-up "{name}" is {_SUFFIX}' if name.startswith(LOOKUPS) else None

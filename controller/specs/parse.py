@@ -24,6 +24,8 @@ from controller.specs.identity import (
 from controller.specs.messages import findings
 from controller.specs.nearest import did_you_mean, shown, type_name
 from controller.specs.schemas import KINDS
+from controller.specs.unit_checks import unit_findings, with_written_matrices
+from controller.specs.units import Unit, units_of
 from controller.specs.verdicts import Broken, Spec, Verdict, VerdictBuilder
 from controller.specs.yaml_loader import Document, Garbled, Loaded, Path, load
 
@@ -121,9 +123,12 @@ class _Parser:
         elif not sound:
             self.verdict.broken.append(Broken(key=f"{kind}/{name}", line=line, column=column))
         else:
-            places = {_key_of(path): place for path, place in document.values.items() if 0 < len(path) <= 2}
+            places = {_key_of(path): place for path, place in document.values.items() if _may_be_told(path)}
             places["kind"] = (line, column)
-            self.verdict.specs.append(Spec(kind=kind, name=name, data=document.value, places=places))
+            units = units_of(kind, name, document.value)
+            places |= {_key_of(path): place for unit in units for path, place in self._late_places(document, unit)}
+            data = with_written_matrices(document, units)
+            self.verdict.specs.append(Spec(kind=kind, name=name, data=data, places=places))
 
     def _save_repeated(self, document: Document) -> None:
         """Two specs with the ``---`` between them lost read as one with duplicate keys: save both names."""
@@ -159,18 +164,33 @@ class _Parser:
         for finding in found:
             place = document.place_of(finding.path, at_key=finding.at_key)
             self._report(*place, finding.message, finding.remedy, resource)
-        faults = list(self._lookup_faults(document)) if kind == "Job" else []
+        units = units_of(kind, str(document.value.get("name")), document.value)
+        if not found:
+            found = [finding for unit in units for finding in unit_findings(unit, document.texts)]
+            for finding in dict.fromkeys(found):
+                place = document.place_of(finding.path, at_key=finding.at_key)
+                self._report(*place, finding.message, finding.remedy, resource)
+        faults = list(dict.fromkeys(fault for unit in units for fault in self._lookup_faults(document, unit)))
         for line, column, message, remedy in faults:
             self._report(line, column, message, remedy, resource)
         return not found and not faults
 
-    def _lookup_faults(self, document: Document) -> Iterator[tuple[int, int, str, str]]:
-        names = lookup_names(document.value)
-        for path, text in looked_up(document.value):
+    def _lookup_faults(self, document: Document, unit: Unit) -> Iterator[tuple[int, int, str, str]]:
+        names, late = unit.names(), unit.late()
+        for path, text in unit.texts():
             used = 0
-            for fault in lookups.faults(text, names):
+            for fault in lookups.faults(text, names, late):
                 line, column, used = self._place_in(document, path, fault.text, used)
                 yield line, column, fault.message, fault.remedy
+
+    def _late_places(self, document: Document, unit: Unit) -> Iterator[tuple[Path, tuple[int, int]]]:
+        """Yield where each look-up stands whose value other files may contradict; the last of several counts."""
+        for path, text in unit.texts():
+            used = 0
+            for written, name in lookups.found(text):
+                line, column, used = self._place_in(document, path, written, used)
+                if lookups.is_late(name):
+                    yield unit.late_path(name), (line, column)
 
     def _place_in(self, document: Document, path: Path, text: str, used: int) -> tuple[int, int, int]:
         """Return where a piece of a scalar stands in the source: the first occurrence not given out yet."""
@@ -185,20 +205,10 @@ class _Parser:
         return line + below, at - before.rfind("\n") if below else column + at, at + len(first_line)
 
 
-def looked_up(data: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yield the texts of a job in which look-ups are filled in: its command and its variables' values."""
-    if isinstance(command := data.get("command"), str):
-        yield ("command",), command
-    env = data.get("env")
-    for key, text in env.items() if isinstance(env, dict) else ():
-        if isinstance(text, str):
-            yield ("env", key), text
-
-
-def lookup_names(data: dict[str, Any]) -> dict[str, str | None]:
-    """Return the names that a job's look-ups may use, each with None or the reason why it has no value."""
-    without_image = None if "image" in data else "this job has no image"
-    return {"job.name": None, "cluster.name": None, "image.name": without_image}
+def _may_be_told(path: Path) -> bool:
+    """Return whether other files may contradict what stands at a path; the values of a matrix are too many to keep."""
+    depth = 5 if path[:1] == ("steps",) else 3
+    return 0 < len(path) <= depth and "matrix" not in path[:3:2]
 
 
 def _key_of(path: Path) -> str:

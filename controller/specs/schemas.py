@@ -17,7 +17,7 @@ from controller.specs.yaml_loader import load
 
 Schema = dict[str, Any]
 
-KINDS = ("Cluster", "Image", "Job")
+KINDS = ("Cluster", "Image", "Job", "Workflow")
 CONFIG = "Config"
 """Name of the schema of the controller's own configuration file, which is no kind of resource."""
 
@@ -65,12 +65,15 @@ def _expanded(fields: Mapping[str, Any], rules: Mapping[str, Any]) -> Schema:
 
 def _expanded_rule(rule: Mapping[str, Any], rules: Mapping[str, Any]) -> Schema:
     own = dict(rule)
-    used = dict(rules[own.pop("use")]) if "use" in own else {}
+    used = _expanded_rule(rules[own.pop("use")], rules) if "use" in own else {}
     result = used | own
     result["meta"] = dict(used.get("meta", {})) | dict(own.get("meta", {}))
     if "include" in result:
         result["schema"] = _expanded(_read(result.pop("include")), rules)
     elif isinstance(inner := result.get("schema"), dict):
-        is_list = result["type"] == "list"
+        is_list = "list" in result["type"]
         result["schema"] = _expanded_rule(inner, rules) if is_list else _expanded(inner, rules)
+    for word in ("keysrules", "valuesrules"):
+        if word in result:
+            result[word] = _expanded_rule(result[word], rules)
     return result

@@ -48,6 +48,8 @@ class Document:
     line: int = 1
     keys: dict[Path, Place] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
+    texts: dict[Path, str] = field(default_factory=dict)
+    """The source of every plain scalar that is not a string: 1e-3, not 0.001."""
     faults: list[Fault] = field(default_factory=list)
     void: set[Path] = field(default_factory=set)
     """Where a value was refused, so that nothing can be said of it; a refused merge key is ``<<`` there."""
@@ -183,12 +185,16 @@ class _Reader:
             raise _Fatal(Fault(*place, f"more than {MAX_NODES} values in one file"))
         kind = type(event)
         if kind is yaml.ScalarEvent:
-            if event.tag is None and event.anchor is None:
-                return resolve(event.value) if event.implicit[0] else event.value
-            self._check_properties(event)
+            if event.tag is not None or event.anchor is not None:
+                self._check_properties(event)
             if event.tag is not None:
                 self._document.void.add(path)
-            return resolve(event.value) if event.implicit[0] else event.value
+            if not event.implicit[0]:
+                return event.value
+            value = resolve(event.value)
+            if type(value) is not str:
+                self._document.texts[path] = event.value
+            return value
         if kind is yaml.AliasEvent:
             self._fault(event, "*", f"aliases (*{event.anchor}) are not supported", "write the value out")
             self._document.void.add(path)

@@ -83,6 +83,19 @@ class Journal:
             with self._change() as database:
                 database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
 
+    def forget_runs(self, run_ids: Iterable[str]) -> None:
+        """Forget runs that are known never to have been submitted."""
+        with self._change() as database:
+            database.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in run_ids])
+
+    def tries(self, batch: str) -> int:
+        """Return how many submits of a batch are known to have been refused."""
+        return int(self.fact(f"tries:{batch}") or 0)
+
+    def save_tries(self, batch: str, tries: int) -> None:
+        """Remember that."""
+        self.save_fact(f"tries:{batch}", str(tries))
+
     def failures(self) -> dict[str, Failure]:
         """Return what failed lately, by action key."""
         return {key: Failure(**json.loads(text)) for key, text in self._all("SELECT key, failure FROM failures")}

@@ -18,7 +18,7 @@ from controller.specs.settings import read_settings
 
 def described(rules: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
     for name, rule in rules.items():
-        assert set(rule["meta"]) <= {"description", "expected", "default", "examples"}, name
+        assert set(rule["meta"]) <= {"description", "expected", "default", "examples", "json"}, name
         yield f"{path}{name}", rule["meta"].get("description", "")
         if rule["type"] != "list" and "schema" in rule:
             yield from described(rule["schema"], f"{path}{name}.")

@@ -7,7 +7,6 @@ name have several, and it ignores wildcards and ``@revoked``. Format: sshd(8), "
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable
@@ -84,7 +83,10 @@ def _parse_line(line: str, place: str) -> KnownKey | None:
         return None
     try:
         blob = base64.b64decode(fields[2], validate=True)
-    except binascii.Error:
+    except ValueError:
+        return None
+    kind = fields[1].encode()
+    if blob[:4] != len(kind).to_bytes(4, "big") or blob[4 : 4 + len(kind)] != kind:
         return None
     return KnownKey(marker=marker, hosts=fields[0], type=fields[1], blob=blob, place=place)
 

@@ -1,0 +1,100 @@
+"""What has been compiled of a commit so far, and how a problem in it is reported.
+
+Shared by the modules that turn one kind each into resources. Must not know any of the kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from controller.model.problems import Problem
+from controller.model.resources import Cluster, FileEntry, Image, Job, Source, Workflow
+from controller.specs.excerpts import excerpt
+from controller.specs.filesets import Files
+from controller.specs.nearest import did_you_mean
+from controller.specs.tree import Tree
+from controller.specs.verdicts import Spec
+from controller.specs.yaml_loader import MAX_BYTES, Path
+
+DIGEST_VERSION = 1
+"""Part of every digest: raising it makes everything run and build again."""
+
+
+class InvalidError(Exception):
+    """This one resource is not valid; it has been reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedSpec:
+    """A valid spec and the file that it stands in."""
+
+    entry: FileEntry
+    spec: Spec
+
+    def place(self, *paths: Path) -> tuple[int, int]:
+        """Return line and column of the first of some paths that has a place, else those of the document."""
+        for path in paths:
+            for end in range(len(path), 0, -1):
+                if (place := self.spec.places.get(".".join(map(str, path[:end])))) is not None:
+                    return place
+        return self.spec.places["kind"]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The resources of one commit in the making."""
+
+    tree: Tree
+    files: Files
+    problems: list[Problem]
+    known: frozenset[str] = frozenset()
+    """``Kind/name`` of everything that the commit holds, valid or not."""
+    broken: set[str] = field(default_factory=set)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    cluster_specs: dict[str, Spec] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    workflows: dict[str, Workflow] = field(default_factory=dict)
+
+    def source(self, document: PlacedSpec, line: int | None = None) -> Source:
+        """Return where a document, or a line of it, stands."""
+        start = document.spec.places["kind"][0]
+        return Source(path=document.entry.path, line=line or start, commit=self.tree.commit)
+
+    def invalid(self, document: PlacedSpec, path: Path, message: str, remedy: str = "") -> InvalidError:
+        """Report a problem at a path of a document, and return the exception that gives the resource up."""
+        self.report(document.entry, document.place(path), message, remedy, document.spec.key)
+        return InvalidError(message)
+
+    def unresolved(
+        self, document: PlacedSpec, path: Path, kind: str, wanted: str | None, known: Mapping[str, object]
+    ) -> Iterable[InvalidError]:
+        """Yield the error of a reference that leads nowhere, or to what is not valid."""
+        if wanted is None or wanted in known:
+            return
+        if f"{kind}/{wanted}" in self.broken:
+            yield self.invalid(document, path, *not_valid(f"{kind}/{wanted}"))
+        else:
+            yield self.invalid(document, path, f'there is no {kind} named "{wanted}"{did_you_mean(wanted, known)}')
+
+    def report(self, entry: FileEntry, place: tuple[int, int], message: str, remedy: str, resource: str) -> None:
+        """Add a problem of a file, with the line that it is on."""
+        text = self.tree.read(entry.oid, limit=MAX_BYTES).decode("utf-8", "replace").removeprefix("\ufeff")
+        line, column = place
+        self.problems.append(
+            Problem(
+                path=entry.path,
+                line=line,
+                column=column,
+                message=message,
+                remedy=remedy,
+                excerpt=excerpt(text.splitlines(), line, column),
+                resource=resource,
+            )
+        )
+
+
+def not_valid(key: str) -> tuple[str, str]:
+    """Return what is said, and advised, when something that is needed is not valid."""
+    return f"needs {key}, which is not valid", "correct that one first"

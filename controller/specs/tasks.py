@@ -1,0 +1,142 @@
+"""The points of a matrix to tasks: look-ups filled in, keys and digests made.
+
+A job may have 100,000, so what is the same for all is done once: texts are cut at their look-ups, values quoted once
+each, and the constant part hashed once. Must not look at other jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from controller.model.digests import digest_of
+from controller.model.resources import LateValue, Task
+from controller.specs import lookups
+from controller.specs.assembly import DIGEST_VERSION
+from controller.specs.keys import escaped
+from controller.specs.matrix import Points
+from controller.specs.units import Unit
+
+_OPENING = "${{"
+
+
+class AmbiguousError(Exception):
+    """Values put side by side make up a look-up that would be filled in when a run begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the tasks of a job have in common beyond its own fields."""
+
+    values: Mapping[str, str]
+    """Look-up names to values that are the same for every task."""
+    image: str | None
+    """Identity of the image."""
+    files: str | None
+    """Digest of the files."""
+    needs: Mapping[str, str]
+    """Job that is needed to the digest of all of its tasks."""
+    late: tuple[LateValue, ...]
+
+
+def tasks_of(unit: Unit, points: Points | None, around: Surroundings) -> tuple[Task, ...]:
+    """Return the tasks of a unit, one a point; the only one if there is no matrix.
+
+    Raises:
+        AmbiguousError: see there.
+    """
+    command = lookups.cut(unit.data["command"].rstrip("\n"), around.values)
+    env = {
+        key: lookups.cut(text, around.values, quote=lookups.verbatim) for key, text in unit.data.get("env", {}).items()
+    }
+    if points is None:
+        return (_single(unit, command[0], {key: parts[0] for key, parts in env.items()}, around),)
+    return tuple(_each(unit, command, env, points, around))
+
+
+def _single(unit: Unit, command: str, env: dict[str, str], around: Surroundings) -> Task:
+    hashed: dict[str, Any] = {
+        "version": DIGEST_VERSION,
+        "command": command,
+        "env": env,
+        "image": around.image,
+        "files": around.files,
+        "rerun": unit.data.get("rerun"),
+    }
+    if around.needs:
+        hashed["needs"] = dict(around.needs)
+    return Task(job=unit.name, key="", command=command, env=env, digest=digest_of(hashed), late=around.late)
+
+
+def _each(
+    unit: Unit, command: list[str], env: dict[str, list[str]], points: Points, around: Surroundings
+) -> Iterator[Task]:
+    axes, names = points.axes, sorted(env)
+    columns = [list(dict.fromkeys(column)) for column in zip(*points.values, strict=True)]
+    keys = [{value: f"{axis}={escaped(value)}" for value in column} for axis, column in zip(axes, columns, strict=True)]
+    quoted = [{value: shlex.quote(value) for value in column} for column in columns]
+    fixed = {name: env[name][0] for name in env if len(env[name]) == 1}
+    own = [name for name in names if name not in fixed]
+    rerun, suspended = unit.data.get("rerun"), _keys(unit.data.get("suspend"))
+    by_task = {key: digest_of(value) for key, value in rerun.items()} if isinstance(rerun, dict) else {}
+    # The order of axes and variables in the file is not part of a digest.
+    sorted_axes = sorted(range(len(axes)), key=lambda index: axes[index])
+    constant = {
+        "version": DIGEST_VERSION,
+        "axes": sorted(axes),
+        "env": names,
+        "image": around.image,
+        "files": around.files,
+        "rerun": None if isinstance(rerun, dict) else rerun,
+        "needs": dict(around.needs),
+    }
+    base = hashlib.sha256(digest_of(constant).encode())
+    make_command = _Template(command, axes)
+    makers = [(name, _Template(env[name], axes)) for name in own]
+    openings = sum(part.count(_OPENING) for parts in (command, *env.values()) for part in parts)
+    for point in points.values:
+        key = ",".join([texts[value] for texts, value in zip(keys, point, strict=True)])
+        line = make_command([texts[value] for texts, value in zip(quoted, point, strict=True)])
+        if own:
+            variables = {name: make(point) for name, make in makers}
+            variables = {name: variables[name] if name in variables else fixed[name] for name in env}
+        else:
+            variables = fixed
+        if around.late and line.count(_OPENING) + sum(text.count(_OPENING) for text in variables.values()) != openings:
+            raise AmbiguousError(key)
+        hashed = base.copy()
+        # No value holds NUL, and there are as many of them in every task, but for the last.
+        texts = [line, *(variables[name] for name in names), *(point[index] for index in sorted_axes)]
+        if key in by_task:
+            texts.append(by_task[key])
+        hashed.update("\0".join(texts).encode())
+        yield Task(
+            job=unit.name,
+            key=key,
+            command=line,
+            env=variables,
+            digest=hashed.hexdigest(),
+            late=around.late,
+            point=dict(zip(axes, point, strict=True)),
+            suspended=key in suspended,
+        )
+
+
+class _Template:
+    """A text with gaps: called with a point's values, it returns the text for that point."""
+
+    __slots__ = ("_format", "_slots")
+
+    def __init__(self, parts: Sequence[str], axes: Sequence[str]) -> None:
+        self._format = "%s".join(part.replace("%", "%%") for part in parts[::2])
+        self._slots = [axes.index(name.removeprefix("matrix.")) for name in parts[1::2]]
+
+    def __call__(self, values: Sequence[str]) -> str:
+        return self._format % tuple([values[slot] for slot in self._slots])
+
+
+def _keys(suspend: Any) -> frozenset[str]:
+    return frozenset(suspend) if isinstance(suspend, list) else frozenset()

@@ -1,0 +1,183 @@
+"""Valid Job and Workflow documents to jobs: what they refer to found, their tasks made.
+
+Called in such an order that whatever a job needs is there already. Must not decide what is done about any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controller.model.digests import digest_of
+from controller.model.resources import Cluster, FileSet, Image, Job, OnChange, OnRemove, Workflow
+from controller.specs import decode, matrix
+from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
+from controller.specs.filesets import EscapeError, MissingPathError
+from controller.specs.graph import drawn, ordered
+from controller.specs.needs import keys_of, late_values, needed
+from controller.specs.tasks import AmbiguousError, Surroundings, tasks_of
+from controller.specs.units import Unit, units_of
+
+
+def add_work(assembly: Assembly, documents: Mapping[str, PlacedSpec]) -> None:
+    """Add the jobs and workflows of documents by ``Kind/name``; what is not valid is reported and broken."""
+    needs = {
+        key: [each for name in document.spec.data.get("needs", []) for each in keys_of(assembly, name)]
+        for key, document in documents.items()
+    }
+    order, cycles = ordered(needs)
+    for cycle in cycles:
+        names = tuple(key.partition("/")[2] for key in cycle)
+        for key in cycle:
+            _report_cycle(assembly, documents[key], ("needs",), names, key.partition("/")[2])
+            assembly.broken.add(key)
+    digests: dict[str, str] = {}
+    for key in order:
+        if key in assembly.broken:
+            continue
+        try:
+            _add(assembly, documents[key], digests)
+        except InvalidError:
+            assembly.broken.add(key)
+
+
+def _report_cycle(
+    assembly: Assembly, document: PlacedSpec, path: tuple[str | int, ...], cycle: tuple[str, ...], name: str
+) -> InvalidError:
+    following = cycle[(cycle.index(name) + 1) % len(cycle)]
+    data = document.spec.data
+    own = data["steps"][name]["needs"] if path[0] == "steps" else data["needs"]
+    message = f"needs go round in a circle: {drawn(cycle, name)}"
+    return assembly.invalid(document, (*path, own.index(following)), message, "remove one of these needs")
+
+
+def _add(assembly: Assembly, document: PlacedSpec, digests: dict[str, str]) -> None:
+    """Add a Job, or a Workflow with all of its steps."""
+    spec = document.spec
+    units = {unit.step or "": unit for unit in units_of(spec.kind, spec.name, spec.data)}
+    order, cycles = ordered({step: unit.siblings for step, unit in units.items()})
+    wrong: InvalidError | None = None
+    for cycle in cycles:
+        for step in cycle:
+            wrong = _report_cycle(assembly, document, ("steps", step, "needs"), cycle, step)
+    in_cycles = {step for cycle in cycles for step in cycle}
+    made = []
+    for step in order:
+        if step in in_cycles:
+            continue
+        try:
+            job = _job(assembly, document, units[step], digests)
+        except InvalidError as error:
+            wrong = error
+        else:
+            assembly.jobs[job.name] = job
+            made.append(job.name)
+    if wrong is not None:
+        for name in made:
+            del assembly.jobs[name]
+        raise wrong
+    if spec.kind == "Workflow":
+        assembly.workflows[spec.name] = Workflow(
+            name=spec.name,
+            source=assembly.source(document),
+            steps=tuple(unit.name for unit in units.values()),
+        )
+
+
+def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str, str]) -> Job:
+    data = unit.data
+    names = {"cluster": data["cluster"], "image": data.get("image")}
+    wrong = [
+        *assembly.unresolved(document, unit.path("cluster"), "Cluster", names["cluster"], assembly.clusters),
+        *assembly.unresolved(document, unit.path("image"), "Image", names["image"], assembly.images),
+    ]
+    files: FileSet | None = None
+    jobs: tuple[str, ...] = ()
+    try:
+        files = _files(assembly, document, unit)
+    except InvalidError as error:
+        wrong.append(error)
+    try:
+        jobs = needed(assembly, document, unit)
+    except InvalidError as error:
+        wrong.append(error)
+    cluster = assembly.clusters.get(data["cluster"])
+    if "image" in data and cluster is not None and cluster.containers == "none":
+        message = f'cluster "{cluster.name}" runs no containers (containers: none), so a job on it has no image'
+        remedy = "remove image, or set the cluster's containers"
+        wrong.append(assembly.invalid(document, unit.path("image"), message, remedy))
+    if wrong or cluster is None:
+        raise InvalidError
+    late = late_values(assembly, document, unit, jobs, cluster)
+    defaults = assembly.cluster_specs[cluster.name].data.get("defaults", {})
+    resources = decode.resources({**defaults, **data.get("resources", {})})
+    retries = decode.retries(data.get("retries", 0))
+    for field, factor, asked in (
+        ("memory", retries.grow_memory, resources.memory_mib),
+        ("time", retries.grow_time, resources.walltime_s),
+    ):
+        if factor != 1 and asked is None:
+            message = f'"retries.grow.{field}" has nothing to multiply: no resources.{field} is set'
+            remedy = f"set resources.{field} here, or {field} in the cluster's defaults"
+            raise assembly.invalid(document, unit.path("retries", "grow", field), message, remedy)
+    image = assembly.images[data["image"]] if "image" in data else None
+    for name in jobs:
+        if name not in digests:
+            digests[name] = digest_of(sorted(task.digest for task in assembly.jobs[name].tasks))
+    around = Surroundings(
+        values=_values(document, unit, cluster, image),
+        image=image.identity if image else None,
+        files=files.tree if files else None,
+        needs={name: digests[name] for name in jobs},
+        late=late,
+    )
+    points = matrix.expand(data["matrix"]) if "matrix" in data else None
+    try:
+        tasks = tasks_of(unit, points, around)
+    except AmbiguousError as error:
+        message = f"with the values of {error}, its texts make up a look-up that is not written in them"
+        raise assembly.invalid(document, unit.path("matrix"), message, 'keep "$" and "{{" out of the values') from error
+    return Job(
+        name=unit.name,
+        source=assembly.source(document, document.place(("steps", unit.step))[0] if unit.step else None),
+        cluster=cluster.name,
+        tasks=tasks,
+        image=image.name if image else None,
+        files=files,
+        resources=resources,
+        on_change=OnChange(data.get("on_change", OnChange.REPLACE)),
+        on_remove=OnRemove(data.get("on_remove", OnRemove.CANCEL)),
+        suspend=data.get("suspend") is True,
+        priority=data.get("priority", 0),
+        workflow=document.spec.name if unit.step else None,
+        needs=jobs,
+        retries=retries,
+        max_running=data.get("max_running"),
+        schedule=decode.schedule(data.get("schedule")),
+        results=decode.results(data.get("results", {})),
+    )
+
+
+def _values(document: PlacedSpec, unit: Unit, cluster: Cluster, image: Image | None) -> dict[str, str]:
+    """Return the look-ups whose values are the same for every task."""
+    values = {"job.name": unit.name, "cluster.name": cluster.name}
+    if image is not None:
+        values["image.name"] = image.name
+    if unit.step is not None:
+        values |= {"workflow.name": document.spec.name, "step.name": unit.step}
+    return values
+
+
+def _files(assembly: Assembly, document: PlacedSpec, unit: Unit) -> FileSet | None:
+    paths = unit.data.get("files", [])
+    missing = None
+    for number, path in enumerate(paths):
+        where = unit.path("files", number)
+        try:
+            assembly.files.select([path])
+        except MissingPathError as error:
+            missing = assembly.invalid(document, where, f'"{path}" {error}')
+        except EscapeError as error:
+            missing = assembly.invalid(document, where, str(error))
+    if missing is not None:
+        raise missing
+    return assembly.files.select(paths) if paths else None
