@@ -10,9 +10,11 @@ from pathlib import Path
 from controller.clusters.scripts import LAST_MEMBER
 from controller.model.conditions import TaskState
 from controller.model.digests import short
+from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
 from controller.model.plans import BuildImage, CancelRun, PublishImage, StageFiles
 from controller.planning.settle import CANCELLED_OWNER
+from controller.planning.wanted import CANCEL_AGAIN_S
 from controller.reconcile.archives import write_tar
 from controller.reconcile.hands import Hands, Outcomes
 
@@ -85,7 +87,12 @@ def cancel(hands: Hands, actions: Sequence[CancelRun]) -> Outcomes:
     journal.save_runs(asked.values())
     failpoint("cancel.intent.after")
     client = hands.client_of(actions[0].record.run.cluster)
-    owners = client.cancel(list(asked.values()))
+    try:
+        owners = client.cancel(list(asked.values()))
+    except ControllerError:
+        # To cancel twice does no harm: the next pass asks again, without the wait that follows an answer.
+        journal.save_runs(replace(record, cancel_requested_at=now - CANCEL_AGAIN_S) for record in asked.values())
+        raise
     failpoint("cancel.sent")
     never = [asked[run] for run, owner in owners.items() if owner == CANCELLED_OWNER and run in asked]
     journal.save_runs(
