@@ -52,7 +52,7 @@ def test_two_controllers_race(trial: Trial, request: pytest.FixtureRequest) -> N
     chance = drawn(request, "race")
     names: list[str] = []
     memories = [{"CONTROLLER_STATE_DIR": str(trial.project.directory / which)} for which in ("first", "second")]
-    for names in waves(trial, 24, each=8):
+    for names in waves(trial, 24, each=8):  # noqa: B007
         for _ in range(2):
             both = [trial.start("reconcile", "--wait", env=memory) for memory in memories]
             for process in both:
@@ -73,7 +73,7 @@ def test_the_database_is_lost_in_mid_flight(trial: Trial, request: pytest.Fixtur
     """Killed, and all it remembers deleted, again and again: what runs is found on the cluster, nothing runs twice."""
     chance = drawn(request, "database")
     names: list[str] = []
-    for names in waves(trial, 12, each=3):
+    for names in waves(trial, 12, each=3):  # noqa: B007
         trial.kill_at_random(chance, times=1, longest_s=LONGEST_S)
         shutil.rmtree(trial.project.state_dir, ignore_errors=True)
     trial.converge()
