@@ -1,4 +1,4 @@
-"""Faults that need no particular scheduler: a wrong clock, a refused push, a cancellation by hand, a number used again."""
+"""Faults that need no particular scheduler: a wrong clock, a refused push, a job cancelled by hand, a reused number."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def cancel_by_hand(trial: Trial, job_id: str) -> None:
     if trial.site.cluster()["scheduler"] == "slurm":
         trial.site.shell(f"scancel {job_id}")
     else:
-        trial.site.shell(f"bash {local_scheduler(trial)} cancel {job_id}")
+        name = trial.site.shell(f"cat {trial.site.workdir}/local/jobs/{job_id}/name").strip()
+        trial.site.shell(f"bash {local_scheduler(trial)} cancel {job_id} {name}")
 
 
 def local_scheduler(trial: Trial) -> str:
