@@ -33,6 +33,7 @@ if ! output=$(eval "$check_command" 2>&1 </dev/null); then
   die ConversionFailed "the new SIF does not run: ${output: -1500}"
 fi
 failpoint convert.check.after
+rm -f "$archive"
 mv -f "$sif" "$target" || die WorkdirUnwritable "cannot rename the SIF into $root/images"
 failpoint convert.rename.after
 say "converted $identity"
