@@ -107,6 +107,7 @@ def test_what_we_cancelled_runs_again_when_it_is_wanted_again(reason: str) -> No
         ("queue", seen(queue=None, faults={"queue": "timed out"})),
         ("spool", seen(events=None, faults={"spool": "Input/output error"})),
         ("facts", seen(facts=None)),
+        ("scan", seen(faults={"everything": "Input/output error"})),
         ("lost", seen(facts=facts(lost=True))),
         ("files", seen(files=None, faults={"files": "Input/output error"})),
         ("images", seen(images=None, faults={"images": "Input/output error"})),
