@@ -81,7 +81,9 @@ def _each(
     fixed = {name: env[name][0] for name in env if len(env[name]) == 1}
     own = [name for name in names if name not in fixed]
     rerun, suspended = unit.data.get("rerun"), _keys(unit.data.get("suspend"))
+    # One word for all tasks is the same as that word for each of them, so that one more can be told by itself later.
     by_task = {key: digest_of(value) for key, value in rerun.items()} if isinstance(rerun, dict) else {}
+    of_all = None if rerun is None or isinstance(rerun, dict) else digest_of(rerun)
     # The order of axes and variables in the file is not part of a digest.
     sorted_axes = sorted(range(len(axes)), key=lambda index: axes[index])
     constant = {
@@ -90,7 +92,6 @@ def _each(
         "env": names,
         "image": around.image,
         "files": around.files,
-        "rerun": None if isinstance(rerun, dict) else rerun,
         "needs": dict(around.needs),
     }
     base = hashlib.sha256(digest_of(constant).encode())
@@ -110,8 +111,9 @@ def _each(
         hashed = base.copy()
         # No value holds NUL, and there are as many of them in every task, but for the last.
         texts = [line, *(variables[name] for name in names), *(point[index] for index in sorted_axes)]
-        if key in by_task:
-            texts.append(by_task[key])
+        again = by_task.get(key, of_all)
+        if again is not None:
+            texts.append(again)
         hashed.update("\0".join(texts).encode())
         yield Task(
             job=unit.name,
