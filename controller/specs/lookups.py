@@ -61,6 +61,8 @@ def faults(
                 yield LookupFault(start, match[0], *fault)
         elif name not in names:
             known = "known names: " + ", ".join(sorted(names))
+            if is_late(name):
+                known = "steps are looked up in a step of a Workflow; of a Job, look up needs.NAME"
             yield LookupFault(start, match[0], f'unknown name "{name}"{did_you_mean(name, names)}', known)
         elif (reason := names[name]) is not None:
             yield LookupFault(start, match[0], f'"{name}" has no value: {reason}')
