@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import BinaryIO
 
 from controller.clusters.observation import read_observation
-from controller.clusters.scripts import Answer, Script, compose, read_answer, require_complete
+from controller.clusters.scripts import Answer, Part, Script, compose, read_answer, require_complete
 from controller.clusters.submission import archive, submission_files
 from controller.clusters.transport import Progress, Transport
 from controller.containers import sif
@@ -197,6 +197,14 @@ class ClusterClient:
                 continue
             return True
         return False
+
+    def trace(self, run: str) -> Mapping[str, Part]:
+        """Return what is left of a run, part by part as ``remote/trace.sh`` says it; see ``provenance``.
+
+        Raises:
+            StalledError, TransientError: the cluster could not be asked.
+        """
+        return self._ask(self._script("trace", run=run), b"", timeout_s=_LOOK_S).parts
 
     def close(self) -> None:
         """Let go of the connection."""
