@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from controller.model.problems import Problem
-from controller.model.resources import Cluster, Desired, Image, Job
+from controller.model.resources import Cluster, Desired, Image, Job, Workflow
 from controller.repository.worktree import WorkTree, repository_root
 from controller.specs.compile import load
 from controller.specs.excerpts import caret
@@ -86,10 +86,11 @@ def _restricted(desired: Desired, root: Path, chosen: list[str] | None) -> tuple
     def is_chosen(path: str) -> bool:
         return chosen is None or any(each in (".", path) or path.startswith(each + "/") for each in chosen)
 
-    resources: list[Cluster | Image | Job] = [
+    resources: list[Cluster | Image | Job | Workflow] = [
         *desired.clusters.values(),
         *desired.images.values(),
-        *desired.jobs.values(),
+        *(job for job in desired.jobs.values() if job.workflow is None),
+        *desired.workflows.values(),
     ]
     sources = [resource.source.path for resource in resources if is_chosen(resource.source.path)]
     problems = [problem for problem in desired.problems if is_chosen(problem.path)]

@@ -10,7 +10,7 @@ from controller.model.conditions import ACTIVE, TERMINAL, TaskState
 from controller.model.digests import short
 from controller.model.observed import ENDED, BatchRecord, ClusterObservation, EventKind, JobRecord, RunEvent
 from controller.model.resources import Metric
-from controller.model.runs import Run, RunRecord, batch_prefix
+from controller.model.runs import Owner, Run, RunRecord, batch_prefix, owner_from
 from controller.planning.results import extract
 from controller.planning.settle import Seen, settle
 
@@ -38,8 +38,8 @@ def absorb(
         known.setdefault(found.id, found)
     if not observation.reachable:
         return {key: _unseen(record, observation) for key, record in known.items()}
-    queue = _by_run(observation.queue or (), instance)
-    accounting = _by_run(observation.accounting or (), instance)
+    queue = _Jobs(observation.queue or (), instance)
+    accounting = _Jobs(observation.accounting or (), instance)
     events: dict[str, list[RunEvent]] = defaultdict(list)
     for event in observation.events or ():
         events[event.run].append(event)
@@ -49,11 +49,11 @@ def absorb(
         if record.state in TERMINAL:
             updated[run_id] = record
             continue
-        place = (short(record.batch), record.index)
+        holder = _holder(events.get(run_id, ()))
         seen = Seen(
-            queue=_pick(queue.get(place, ()), record),
+            queue=queue.of(record, holder),
             queue_known=observation.queue is not None,
-            accounting=_pick(accounting.get(place, ()), record),
+            accounting=accounting.of(record, holder),
             accounting_known=accounting_known,
             events=events.get(run_id, ()),
             batch=(observation.batches or {}).get(record.batch),
@@ -146,21 +146,36 @@ def _record_of(batch: BatchRecord, index: int, run_id: str, cluster: str, now: f
     )
 
 
-def _by_run(jobs: Iterable[JobRecord], instance: str) -> dict[tuple[str, int], list[JobRecord]]:
-    places: dict[tuple[str, int], list[JobRecord]] = defaultdict(list)
-    for job in jobs:
-        batch12 = batch_prefix(instance, job.tag)
-        if batch12 is not None:
-            places[(batch12, job.index or 0)].append(job)
-    return places
+class _Jobs:
+    """The jobs of this instance, by the place in a batch that they run, or would."""
+
+    def __init__(self, jobs: Iterable[JobRecord], instance: str) -> None:
+        self._places: dict[tuple[str, int], list[JobRecord]] = defaultdict(list)
+        for job in jobs:
+            batch12 = batch_prefix(instance, job.tag)
+            if batch12 is not None:
+                self._places[(batch12, job.index or 0)].append(job)
+
+    def of(self, record: RunRecord, holder: Owner | None) -> JobRecord | None:
+        """Return the job that counts for a run: the holder of its claim, and no other once that is known.
+
+        Until then, of several jobs under one tag, one that is alive, since it may yet take the claim; then the one
+        that is known as the run's own; then the newest.
+        """
+        if holder is not None:
+            jobs = self._places.get((holder.batch12, holder.index), ())
+            return next((job for job in jobs if job.job_id == holder.job_id), None)
+        jobs = self._places.get((short(record.batch), record.index), ())
+        return max(
+            jobs,
+            key=lambda job: (job.state not in ENDED, job.job_id == record.job_id, _number(job.job_id)),
+            default=None,
+        )
 
 
-def _pick(jobs: Iterable[JobRecord], record: RunRecord) -> JobRecord | None:
-    """Of several jobs under one tag: the run's own, else one that is alive, else the newest."""
-    ranked = sorted(
-        jobs, key=lambda job: (job.job_id == record.job_id, job.state not in ENDED, _number(job.job_id)), reverse=True
-    )
-    return ranked[0] if ranked else None
+def _holder(events: Iterable[RunEvent]) -> Owner | None:
+    """Return who holds a run's claim: whoever speaks for the run does."""
+    return next((owner for event in events if (owner := owner_from(event.owner)) is not None), None)
 
 
 def _number(job_id: str) -> int:

@@ -54,7 +54,7 @@ def submit(draft: Draft, job: Job, cluster: Cluster, runs: Sequence[PlannedRun])
 def resubmit(draft: Draft, job: Job, cluster: Cluster, batch: str) -> None:
     """Submit the very same batch again: its directory and the claims of its runs keep it from executing twice.
 
-    A batch of which some tasks are no longer wanted is never sent again; the rest start over under a new attempt.
+    A batch of which some runs have ended meanwhile, or are no longer wanted, is never sent again: the rest starts over.
     """
     tasks = {task.key: task for task in job.tasks}
     whole = sorted((r for r in draft.history.runs.values() if r.batch == batch), key=lambda r: r.index)
@@ -74,7 +74,7 @@ def resubmit(draft: Draft, job: Job, cluster: Cluster, batch: str) -> None:
     if wait is not None:
         draft.waits.update({tasks[record.run.key].id: wait for record in lapsed})
         return
-    if len(runs) < len(whole):
+    if len(runs) < len(whole) or not all(record.lapsed for record in whole):
         _start_over(draft, job, cluster, lapsed)
         return
     action = SubmitBatch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shlex
 from dataclasses import replace
 
@@ -19,14 +20,19 @@ def filled(draft: Draft, run: Run, task: Task) -> PlannedRun | Wait:
 
     Everything that the task needs has succeeded already. In the command a value is quoted for the shell.
     """
-    command, env = task.command, dict(task.env)
     tables: dict[str, str] = {}
+    if not task.late:
+        return PlannedRun(run=run, task=task, tables=tables)
+    values: dict[str, str] = {}
     for late in task.late:
         value = _value(draft, late, tables)
         if isinstance(value, Wait):
             return value
-        command = command.replace(late.text, shlex.quote(value))
-        env = {name: text.replace(late.text, value) for name, text in env.items()}
+        values[late.text] = value
+    # In one go: a value, which may be what some run has written, is never looked into.
+    lookup = re.compile("|".join(map(re.escape, values)))
+    command = lookup.sub(lambda match: shlex.quote(values[match[0]]), task.command)
+    env = {name: lookup.sub(lambda match: values[match[0]], text) for name, text in task.env.items()}
     return PlannedRun(run=run, task=replace(task, command=command, env=env), tables=tables)
 
 

@@ -26,6 +26,7 @@ from controller.model.runs import RunRecord, owner_from
 SETTLE_S = 20.0
 """How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
 CANCELLED_OWNER = "cancelled"
+_FAILED = ENDED - REQUEUEABLE - {JobState.COMPLETED, JobState.CANCELLED}
 _CLAIM_LOST = 75
 _NOT_RECORDED = 74
 _KILLED = 137
@@ -50,10 +51,12 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
     """Return the record as it is after a look. A terminal record never changes again."""
     if record.state in TERMINAL:
         return record
-    record = _hear(record, seen.events)
+    record = _hear(_not_ahead(record, now), seen.events)
     exit_event = next((event for event in seen.events if event.kind is EventKind.EXITED), None)
     if exit_event is not None:
         return _exited(record, exit_event, seen, now)
+    if any(event.owner == CANCELLED_OWNER for event in seen.events):
+        return _never_started(record, now)
     if record.job_id is None:
         record = _adopt(record, seen)
         if record.job_id is None:
@@ -62,10 +65,25 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
         return _without_queue(record, seen)
     if seen.queue is not None and seen.queue.state not in ENDED:
         return _alive(record, seen.queue)
-    ended = seen.queue or seen.accounting
+    ended = _with_exit_code(seen)
     if ended is not None and ended.state in ENDED:
+        if ended.state in _FAILED and not _claim_read(record, seen):
+            # It may be a second job that found the claim taken, or one that died between writing its end down and
+            # telling the spool: the next look asks the run itself.
+            message = f"job {ended.job_id} has ended; the run's own word about it is not read yet"
+            return replace(_mark_missing(record, now), state=TaskState.UNKNOWN, reason="Ending", message=message)
         return _ended(record, ended, now)
     return _missing(record, seen, now=now, grace_s=grace_s)
+
+
+def _not_ahead(record: RunRecord, now: float) -> RunRecord:
+    """Count from now what a clock that was ahead wrote down, lest nothing happens until it is that late."""
+    missing = record.missing_since
+    return replace(
+        record,
+        intended_at=min(record.intended_at, now),
+        missing_since=None if missing is None else min(missing, now),
+    )
 
 
 def _hear(record: RunRecord, events: Sequence[RunEvent]) -> RunRecord:
@@ -119,17 +137,20 @@ def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRe
 
 def _adopt(record: RunRecord, seen: Seen) -> RunRecord:
     """Find the job that a submit of unknown end became."""
-    job = seen.queue or seen.accounting
+    # What sbatch refuses ("BadConstraints") leaves an entry that failed without a start: no job of ours.
+    job = next((job for job in (seen.queue, seen.accounting) if job is not None and not _was_refused(job)), None)
     job_id = seen.batch.job_id if seen.batch is not None and seen.batch.job_id else job.job_id if job else None
     if job_id is None:
         return record
     return replace(record, job_id=job_id, state=TaskState.QUEUED, reason="Submitted", message="", lapsed=False)
 
 
+def _was_refused(job: JobRecord) -> bool:
+    return job.state is JobState.FAILED and job.started is None
+
+
 def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:
     """A submit whose end is not known, and no job in sight."""
-    if any(event.owner == CANCELLED_OWNER for event in seen.events):
-        return _cancelled(record, now)
     batch = seen.batch
     if record.lapsed or batch is None or not seen.queue_known:
         return record
@@ -153,7 +174,9 @@ def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
 
 
 def _alive(record: RunRecord, job: JobRecord) -> RunRecord:
-    record = replace(record, missing_since=None, job_id=job.job_id, array=job.index is not None)
+    # A second job of the same run may still be waiting when the one that runs it has ended: that one stays its own.
+    job_id = record.job_id if record.started is not None else job.job_id
+    record = replace(record, missing_since=None, job_id=job_id, array=job.index is not None)
     match job.state:
         case JobState.PENDING:
             return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message=job.message)
@@ -190,14 +213,26 @@ def _ended(record: RunRecord, job: JobRecord, now: float) -> RunRecord:
     return replace(record, state=TaskState.FAILED, reason=_reason(job), message=message)
 
 
+def _with_exit_code(seen: Seen) -> JobRecord | None:
+    """Return the end that is stated. The queue knows no exit codes; accounting may, of the same job."""
+    queue, accounting = seen.queue, seen.accounting
+    if queue is None or accounting is None:
+        return queue or accounting
+    same = (queue.job_id, queue.state) == (accounting.job_id, accounting.state)
+    return accounting if same and queue.exit_code is None else queue
+
+
+def _claim_read(record: RunRecord, seen: Seen) -> bool:
+    """Whether this look has asked for the run's claim: it does from the look after the run was first missed."""
+    return record.missing_since is not None or any(event.kind is EventKind.CLAIMED for event in seen.events)
+
+
 def _missing(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:
     """Nowhere to be seen."""
     record = _mark_missing(record, now)
     gone_s = now - (record.missing_since or now)
-    if record.cancel_requested_at is not None:
-        poisoned = any(event.owner == CANCELLED_OWNER for event in seen.events)
-        if poisoned or (gone_s >= SETTLE_S and seen.accounting_known):
-            return _cancelled(record, now)
+    if record.cancel_requested_at is not None and gone_s >= SETTLE_S and seen.accounting_known:
+        return _cancelled(record, now)
     if record.stopped_at is not None and gone_s >= grace_s and seen.accounting_known:
         message = "a signal ended it (time limit, scancel or preemption); the scheduler no longer says which"
         return replace(record, state=TaskState.FAILED, reason="Stopped", message=message, ended=record.stopped_at)
@@ -220,6 +255,15 @@ def _cancelled(record: RunRecord, now: float, word: str = "") -> RunRecord:
     return replace(
         record, state=TaskState.CANCELLED, reason=reason, message=message, ended=record.ended or now, missing_since=None
     )
+
+
+def _never_started(record: RunRecord, now: float) -> RunRecord:
+    """Nobody but the controller takes a claim away, and it can never be given back: its job, if any, ends at once.
+
+    The reason is lost where the journal is. Both reasons that there are let a task that is wanted again run again.
+    """
+    asked = record if record.cancel_requested_at is not None else replace(record, cancel_requested_at=now)
+    return replace(_cancelled(asked, now), lapsed=False, reason=record.cancel_reason or "SpecRemoved")
 
 
 def _reason(job: JobRecord) -> str:

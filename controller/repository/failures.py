@@ -62,10 +62,14 @@ class SubdirectoryNotFound(StalledError):
 
 
 class PushRefused(StalledError):
-    """The server took the commit and refused it: a hook, a protected branch, a missing right."""
+    """The server took the commit and refused it: a hook, a protected branch, a missing right.
 
-    def __init__(self, message: str) -> None:
+    ``said`` is who refused what and why, without the remedy, which depends on what was to be pushed.
+    """
+
+    def __init__(self, message: str, said: str = "") -> None:
         super().__init__("PushRefused", message)
+        self.said = said or message
 
 
 class MirrorDamaged(TransientError):
@@ -171,10 +175,8 @@ def push_refused(url: RemoteUrl, branch: str, reason: str, said: str) -> PushRef
     """Return the error for a push that the server refused, with what its hook printed."""
     words = " ".join(said.split())[:500]
     quoted = f': "{words}"' if words else ""
-    return PushRefused(
-        f"{url.shown}: the server refused the push to {branch} ({reason}){quoted}; allow this account to push there,"
-        " or name another status branch"
-    )
+    what = f"{url.shown}: the server refused the push to {branch} ({reason}){quoted}"
+    return PushRefused(f"{what}; allow this account to push there, or name another status branch", what)
 
 
 def _http_status(status: int, url: RemoteUrl) -> ControllerError:

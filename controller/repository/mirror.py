@@ -57,6 +57,7 @@ class Mirror:
         self._handles = threading.local()
         self._generation = 0
         self._branches: frozenset[str] | None = None
+        self._there = Advertisement()
 
     def fetch(self, *branches: str | None) -> None:
         """Bring the named branches up to date; None is the remote's HEAD. Branches gone from the remote go here too.
@@ -78,7 +79,7 @@ class Mirror:
         with self.writing() as repo:
             connection = connect(repo, self.url, self.auth)
             there = connection.there
-            self._branches = frozenset(there.branches)
+            self._branches, self._there = frozenset(there.branches), there
             self._drop_vanished(repo, there)
             tips = {branch: there.head if branch is None else there.branches.get(branch) for branch in branches}
             specs = [
@@ -108,6 +109,20 @@ class Mirror:
         with self._reading() as repo:
             reference = repo.references.get(_ref(branch))
             return None if reference is None else str(reference.target)
+
+    def default_branch(self) -> str:
+        """Return the name of the branch that the remote's HEAD stands for, as of the last fetch.
+
+        Raises:
+            StalledError: BranchNotFound: it names none, or the server does not tell and several are in its place.
+        """
+        there = self._there
+        if there.head_branch in there.branches:
+            return str(there.head_branch)
+        same = [name for name, oid in there.branches.items() if oid == there.head]
+        if len(same) != 1:
+            raise branch_not_found(self.url, None, self._known_branches())
+        return same[0]
 
     def tree(self, commit: str, path: str = "") -> CommitTree:
         """Return a commit's files below ``path``.

@@ -101,7 +101,7 @@ def _publish_here(repo: pygit2.Repository, url: RemoteUrl, *, commit: str, branc
         found = there.references.get(ref)
         if (None if found is None else str(found.target)) != expected:
             return Pushed.MOVED
-        _copy(repo.odb, there.odb, commit)
+        copy_commit(repo.odb, there.odb, commit)
     except (pygit2.GitError, KeyError, ValueError, OSError) as error:
         raise translate(error, url) from error
     try:
@@ -125,7 +125,7 @@ def _checked_out(repo: pygit2.Repository, ref: str) -> bool:
     return repo.references["HEAD"].raw_target == ref.encode()
 
 
-def _copy(ours: pygit2.Odb, theirs: pygit2.Odb, commit: str) -> None:
+def copy_commit(ours: pygit2.Odb, theirs: pygit2.Odb, commit: str) -> None:
     """Copy what a commit adds, deepest first. Its parents are there already, or it has none."""
     kind, data = ours.read(commit)
     _copy_tree(ours, theirs, data.split(b"\n", 1)[0].removeprefix(b"tree ").decode("ascii"))

@@ -45,10 +45,11 @@ _opening = threading.RLock()
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """What a remote has: branch name to commit id, and where its HEAD stands."""
+    """What a remote has: branch name to commit id, where its HEAD stands, and the branch that it names, if told."""
 
     branches: Mapping[str, str] = field(default_factory=dict)
     head: str | None = None
+    head_branch: str | None = None
 
 
 class Connection(pygit2.RemoteCallbacks):
@@ -81,10 +82,13 @@ class Connection(pygit2.RemoteCallbacks):
         with self._translating():
             with _opening, _settings(self._auth, self._keys):
                 remote.connect(self, direction, proxy=self._proxy)
-            heads = {ref.name: str(ref.oid) for ref in remote.list_heads(connect=False) if ref.name}
+            listed = remote.list_heads(connect=False)
+        heads = {ref.name: str(ref.oid) for ref in listed if ref.name}
+        names = {ref.name: ref.symref_target for ref in listed if ref.name and ref.symref_target}
         self._remote = remote
         branches = {name.removeprefix(BRANCHES): oid for name, oid in heads.items() if name.startswith(BRANCHES)}
-        self.there = Advertisement(branches, heads.get("HEAD"))
+        head_branch = names.get("HEAD", "").removeprefix(BRANCHES) or None
+        self.there = Advertisement(branches, heads.get("HEAD"), head_branch)
 
     def fetch(self, refspecs: list[str]) -> None:
         """Fetch over the open connection.

@@ -29,10 +29,13 @@ def changes_of(files: Mapping[str, bytes], remove: Iterable[str] = ()) -> Change
     return root
 
 
-def write_tree(repo: pygit2.Repository, base: pygit2.Oid | None, changes: Changes) -> pygit2.Oid | None:
+def write_tree(
+    repo: pygit2.Repository, base: pygit2.Oid | None, changes: Changes, *, keep_modes: bool = False
+) -> pygit2.Oid | None:
     """Lay changes over the tree ``base`` and return the new tree's id, None when nothing is left in it.
 
-    Returns ``base`` itself when nothing changes. What ``changes`` does not name stays as it is.
+    Returns ``base`` itself when nothing changes. What ``changes`` does not name stays as it is. With ``keep_modes`` a
+    file that is executable stays so.
     """
     tree = repo[base].peel(pygit2.Tree) if base is not None else None
     builder = repo.TreeBuilder() if tree is None else repo.TreeBuilder(tree)
@@ -41,7 +44,7 @@ def write_tree(repo: pygit2.Repository, base: pygit2.Oid | None, changes: Change
         found = tree[name] if tree is not None and name in tree else None
         if isinstance(change, dict):
             below = found.id if isinstance(found, pygit2.Tree) else None
-            made = write_tree(repo, below, change)
+            made = write_tree(repo, below, change, keep_modes=keep_modes)
             if made is None and below is not None:
                 builder.remove(name)
             elif made is not None and made != below:
@@ -53,9 +56,11 @@ def write_tree(repo: pygit2.Repository, base: pygit2.Oid | None, changes: Change
                 continue
             builder.remove(name)
         else:
-            if found is not None and found.filemode == FileMode.BLOB and found.id == pygit2.hash(change):
+            executable = keep_modes and found is not None and found.filemode == FileMode.BLOB_EXECUTABLE
+            mode = FileMode.BLOB_EXECUTABLE if executable else FileMode.BLOB
+            if found is not None and found.filemode == mode and found.id == pygit2.hash(change):
                 continue
-            builder.insert(name, repo.create_blob(change), FileMode.BLOB)
+            builder.insert(name, repo.create_blob(change), mode)
         changed = True
     if not changed:
         return base

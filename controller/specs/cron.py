@@ -127,4 +127,4 @@ def _number(field: str, text: str, low: int, high: int, names: tuple[str, ...]) 
     if text.isdecimal() and text.isascii() and low <= int(text[:6]) <= high:
         return int(text[:6])
     words = f", or {names[0]} to {names[-1]}" if names else ""
-    raise CronError(f'has the {field} "{text[:20]}"; a {field} is {low} to {high}{words}')
+    raise CronError(f'has the {field} "{text[:20]}"; that is {low} to {high}{words}')

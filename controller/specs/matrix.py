@@ -134,7 +134,7 @@ def _value_errors(path: Path, value: Any) -> Iterator[MatrixError]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _said(value: Any) -> str:
@@ -169,7 +169,7 @@ def expand(matrix: Written) -> Points:
     """Return the points of a matrix: those of the axes in the order of a nested loop, then those of ``include``.
 
     Raises:
-        MatrixError: too many points, none, one twice, or a list that names what there is not.
+        MatrixError: too many points, none left, one twice, or a list that names what there is not.
     """
     include = matrix["include"]
     axes = tuple(matrix["axes"]) or tuple(include[0])
@@ -208,24 +208,19 @@ def _without(
     columns: Mapping[str, list[str]],
     exclude: list[dict[str, str]],
 ) -> list[tuple[str, ...]]:
-    """Return the points that no exclude matches. Excludes that name the same axes are looked up together."""
-    shapes: dict[tuple[int, ...], dict[Any, list[int]]] = {}
+    """Return the points that no exclude matches. Excludes that name the same axes are looked up together.
+
+    Points are every combination here, so an exclude whose values there are matches one at least.
+    """
+    shapes: dict[tuple[int, ...], set[Any]] = {}
     known = {axis: dict.fromkeys(values) for axis, values in columns.items()} if exclude else {}
     for number, point in enumerate(exclude):
         where = tuple(sorted(_index(axes, ("exclude", number), axis) for axis in point))
         meant = tuple(_meant(known, axes[at], point[axes[at]], ("exclude", number, axes[at])) for at in where)
-        found = shapes.setdefault(where, {})
-        found.setdefault(meant if len(meant) > 1 else meant[0], []).append(number)
+        # As itemgetter has it: a tuple of several, but one alone as it is.
+        shapes.setdefault(where, set()).add(meant if len(meant) > 1 else meant[0])
     if len(shapes) > _MOST_EXCLUDE_SHAPES:
         raise MatrixError(("exclude",), f"names more than {_MOST_EXCLUDE_SHAPES} different sets of axes")
-    matched: set[int] = set()
-    for where, found in shapes.items():
-        values = itemgetter(*where)
-        for value in {values(point) for point in points}:
-            matched.update(found.get(value, ()))
-    for number in range(len(exclude)):
-        if number not in matched:
-            raise MatrixError(("exclude", number), "matches no point of the matrix", "remove it, or correct it")
     for where, found in shapes.items():
         values = itemgetter(*where)
         points = [point for point in points if values(point) not in found]
@@ -267,8 +262,9 @@ def _meant(columns: Mapping[str, Mapping[str, None]], axis: str, value: str, pat
     for each in known if number is not None else ():
         if _number(each) == number:
             return each
-    hint = did_you_mean(value, list(known)[:1000])
-    raise MatrixError(path, f'is {shown(value)}, which is no value of axis "{axis}"{hint}')
+    hint = did_you_mean(value, list(known)[:1000]) if number is None else ""
+    values = ", ".join(list(known)[:8]) + (", ..." if len(known) > 8 else "")
+    raise MatrixError(path, f'is {shown(value)}, which is no value of axis "{axis}"{hint}', f"its values: {values}")
 
 
 def _number(text: str) -> float | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-_MOST = Decimal(10) ** 15
-_PLACES = 15
+_MOST = Decimal(10) ** 12
+_MOST_PLACES = 12
+"""Together fewer than the 28 digits of Decimal's default context, so that nothing is rounded."""
 
 
 class RangeError(ValueError):
@@ -32,8 +33,10 @@ def count(bounds: Sequence[str]) -> int:
         raise RangeError("has a step of 0")
     if (last - first) * step < 0:
         remedy = "give a negative step" if step > 0 else "give a positive step, or leave it out"
-        raise RangeError(f"is empty: {bounds[0]} to {bounds[1]} in steps of {step}", remedy)
-    return int((last - first) / step) + 1
+        raise RangeError(f"is empty: {bounds[0]} to {bounds[1]} in steps of {step:f}", remedy)
+    places = max(map(_places, (first, last, step)))
+    start, end, stride = (int(number.scaleb(places)) for number in (first, last, step))
+    return (end - start) // stride + 1
 
 
 def values(bounds: Sequence[str]) -> list[str]:
@@ -60,7 +63,7 @@ def _number(text: str) -> Decimal:
     if text.lower().startswith(("0x", "0o")):
         return Decimal(int(text, 0))
     number = Decimal(text)
-    if not number.is_finite() or abs(number) >= _MOST or _places(number) > _PLACES:
+    if not number.is_finite() or abs(number) >= _MOST or _places(number) > _MOST_PLACES:
         raise RangeError(f"is out of what can be counted: {text[:40]}", "write the values out as a list")
     return number
 

@@ -78,10 +78,11 @@ def _each(
     columns = [list(dict.fromkeys(column)) for column in zip(*points.values, strict=True)]
     keys = [{value: f"{axis}={escaped(value)}" for value in column} for axis, column in zip(axes, columns, strict=True)]
     quoted = [{value: shlex.quote(value) for value in column} for column in columns]
-    fixed = {name: env[name][0] for name in env if len(env[name]) == 1}
-    own = [name for name in names if name not in fixed]
+    fixed = {name: parts[0] for name, parts in env.items()}
     rerun, suspended = unit.data.get("rerun"), _keys(unit.data.get("suspend"))
+    # One word for all tasks is the same as that word for each of them, so that one more can be told by itself later.
     by_task = {key: digest_of(value) for key, value in rerun.items()} if isinstance(rerun, dict) else {}
+    of_all = None if rerun is None or isinstance(rerun, dict) else digest_of(rerun)
     # The order of axes and variables in the file is not part of a digest.
     sorted_axes = sorted(range(len(axes)), key=lambda index: axes[index])
     constant = {
@@ -90,37 +91,31 @@ def _each(
         "env": names,
         "image": around.image,
         "files": around.files,
-        "rerun": None if isinstance(rerun, dict) else rerun,
         "needs": dict(around.needs),
     }
-    base = hashlib.sha256(digest_of(constant).encode())
+    base = digest_of(constant)
     make_command = _Template(command, axes)
-    makers = [(name, _Template(env[name], axes)) for name in own]
+    makers = [(name, _Template(parts, axes)) for name, parts in env.items() if len(parts) > 1]
     openings = sum(part.count(_OPENING) for parts in (command, *env.values()) for part in parts)
     for point in points.values:
-        key = ",".join([texts[value] for texts, value in zip(keys, point, strict=True)])
-        line = make_command([texts[value] for texts, value in zip(quoted, point, strict=True)])
-        if own:
-            variables = {name: make(point) for name, make in makers}
-            variables = {name: variables[name] if name in variables else fixed[name] for name in env}
-        else:
-            variables = fixed
+        key = ",".join(map(dict.__getitem__, keys, point))
+        line = make_command(tuple(map(dict.__getitem__, quoted, point)))
+        variables = fixed | {name: make(point) for name, make in makers} if makers else fixed
         if around.late and line.count(_OPENING) + sum(text.count(_OPENING) for text in variables.values()) != openings:
             raise AmbiguousError(key)
-        hashed = base.copy()
         # No value holds NUL, and there are as many of them in every task, but for the last.
-        texts = [line, *(variables[name] for name in names), *(point[index] for index in sorted_axes)]
-        if key in by_task:
-            texts.append(by_task[key])
-        hashed.update("\0".join(texts).encode())
+        texts = [base, line, *[variables[name] for name in names], *[point[index] for index in sorted_axes]]
+        again = by_task.get(key, of_all)
+        if again is not None:
+            texts.append(again)
         yield Task(
             job=unit.name,
             key=key,
             command=line,
             env=variables,
-            digest=hashed.hexdigest(),
+            digest=hashlib.sha256("\0".join(texts).encode()).hexdigest(),
             late=around.late,
-            point=dict(zip(axes, point, strict=True)),
+            point=dict(zip(axes, point, strict=False)),
             suspended=key in suspended,
         )
 

@@ -13,6 +13,7 @@ from controller.specs import decode, matrix
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.filesets import EscapeError, MissingPathError
 from controller.specs.graph import drawn, ordered
+from controller.specs.nearest import shown
 from controller.specs.needs import keys_of, late_values, needed
 from controller.specs.tasks import AmbiguousError, Surroundings, tasks_of
 from controller.specs.units import Unit, units_of
@@ -134,7 +135,7 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
     try:
         tasks = tasks_of(unit, points, around)
     except AmbiguousError as error:
-        message = f"with the values of {error}, its texts make up a look-up that is not written in them"
+        message = f"in task {shown(str(error))}, its texts make up a look-up that is not written in them"
         raise assembly.invalid(document, unit.path("matrix"), message, 'keep "$" and "{{" out of the values') from error
     return Job(
         name=unit.name,

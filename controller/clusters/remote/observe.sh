@@ -20,7 +20,7 @@ show_images() {
 }
 
 show_files() {
-  if [ -d "$root/files" ]; then find "$root/files" -maxdepth 1 -type d -name '[0-9a-f]*' -printf '%f\n'; fi
+  if [ -d "$root/files" ]; then find "$root/files" -mindepth 1 -maxdepth 1 -type d -name '[0-9a-f]*' -printf '%f\n'; fi
 }
 
 show_spool() {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.specs.bad_inputs import INPUTS
+from tests.unit.specs import bad_inputs, bad_work
 from tests.unit.specs.trees import GOOD, Link, desired, headlines
 
+INPUTS = {**bad_inputs.INPUTS, **bad_work.INPUTS}
 AROUND = {
     "good.yaml": GOOD,
     "src/a.py": "1",
@@ -45,4 +46,4 @@ def test_messages_are_safe_to_print(case: str) -> None:
 
 
 def test_table_is_as_long_as_promised() -> None:
-    assert len(INPUTS) >= 45
+    assert len(INPUTS) == len(bad_inputs.INPUTS) + len(bad_work.INPUTS) >= 45 + 25

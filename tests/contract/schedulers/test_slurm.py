@@ -1,0 +1,114 @@
+"""What SLURM alone can do to a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.clusters.cluster import Look, SubmitEnd
+from controller.model.conditions import TaskState
+from controller.model.errors import AmbiguousError, StalledError, WaitingError
+from controller.model.resources import Gpus, Resources
+from tests.contract.schedulers.places import Place, commands, until
+from tests.unit.planning.values import task
+
+pytestmark = pytest.mark.sandbox
+TWICE = "echo begun; if [ -e first ]; then exit 0; fi; echo >first; sleep 600"
+
+
+def requeue(place: Place, job_id: str | None) -> None:
+    """Requeue a job as an administrator would, and let it start soon: SLURM waits two minutes otherwise.
+
+    Not at once: for two seconds the credential of its first start is revoked, and it would fail for that.
+    """
+    place.shell(f"scontrol requeue {job_id}; scontrol update JobId={job_id} StartTime=now+3seconds")
+
+
+def test_a_requeued_run_goes_on_as_the_same_attempt(slurm: Place) -> None:
+    """scontrol requeue stops the command and starts the script again: the same run, once Succeeded."""
+    [mine] = slurm.submit(task(command=TWICE))
+    until("the command runs", lambda: slurm.state(mine) is TaskState.RUNNING and "begun" in slurm.stdout(mine))
+    requeue(slurm, mine.job_id)
+    done = slurm.ends(mine, deadline_s=180)
+    assert (done.state, done.job_id, done.run.attempt) == (TaskState.SUCCEEDED, mine.job_id, 1)
+    assert slurm.stdout(mine) == "begun\nbegun\n"
+
+
+def test_requeued_after_its_end_it_does_not_run_again(slurm: Place) -> None:
+    """A job that is requeued although the run has ended executes nothing, and keeps the run's exit code."""
+    [mine] = slurm.submit(task(command="echo ran; exit 5"))
+    assert slurm.ends(mine).exit_code == 5
+    requeue(slurm, mine.job_id)
+    exits = f"sacct --duplicates -X -n -P -j {mine.job_id} -o State,ExitCode | sed '/REQUEUED/!d; N'"
+    until("it has ended again", lambda: slurm.shell(exits).split().count("FAILED|5:0") == 1, deadline_s=180)
+    assert slurm.stdout(mine) == "ran\n"
+
+
+@pytest.mark.parametrize(
+    ("resources", "reason"),
+    [
+        (Resources(account="nobody"), "AccountRejected"),
+        (Resources(partition="nosuch"), "PartitionRejected"),
+        (Resources(qos="nosuch"), "QosRejected"),
+        (Resources(cpus=10_000), "ResourcesRejected"),
+        (Resources(memory_mib=10_000_000), "ResourcesRejected"),
+        (Resources(gpus=Gpus(count=1, type="nosuch")), "ResourcesRejected"),
+        (Resources(extra=("--no-such-option",)), "SubmitRefused"),
+    ],
+)
+def test_a_refusal_is_told_by_its_reason(slurm: Place, resources: Resources, reason: str) -> None:
+    """What SLURM refuses is Stalled with a reason, submits nothing, and the mended batch goes through."""
+    batch = slurm.batch(task(command="echo once"), resources=resources)
+    end = slurm.send(batch)
+    assert end.end is SubmitEnd.FAILED
+    assert isinstance(end.error, StalledError)
+    assert end.error.reason == reason
+    [mine] = slurm.records.values()
+    assert slurm.state(mine) is TaskState.SUBMITTING, "what SLURM keeps of a refusal is no job"
+    mended = slurm.send(replace(batch, resources=Resources(walltime_s=60)), tries=1)
+    assert mended.end is SubmitEnd.SUBMITTED, mended
+
+
+def test_a_submit_limit_is_a_wait(slurm: Place) -> None:
+    """More tasks than the QOS allows to be submitted: told to wait, not refused for good."""
+    batch = slurm.batch(*commands("sweep", *["true"] * 6), resources=Resources(qos="capped", walltime_s=60))
+    end = slurm.send(batch)
+    assert isinstance(end.error, WaitingError), end
+    assert end.error.reason == "SubmitLimit"
+
+
+def test_an_sbatch_that_lost_its_answer_is_ambiguous_and_adopted(slurm: Place) -> None:
+    """sbatch accepts the job and says 'Socket timed out': not submitted again, and found by its name."""
+    swallow = (
+        'sbatch() { command sbatch "$@" >/dev/null;'
+        " echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; return 1; }"
+    )
+    batch = slurm.batch(task(command="echo once"))
+    end = slurm.send(batch, client=slurm.client(swallow))
+    assert isinstance(end.error, AmbiguousError)
+    assert slurm.send(batch).end is SubmitEnd.BUSY
+    [mine] = slurm.records.values()
+    done = slurm.ends(mine)
+    assert done.state is TaskState.SUCCEEDED
+    assert slurm.jobs(batch.batch) == {done.job_id}
+    assert slurm.stdout(mine) == "once\n"
+
+
+def test_a_queue_that_does_not_answer_is_unknown(slurm: Place) -> None:
+    """squeue failing, or printing nonsense, makes the queue Unknown and says why; the rest is seen."""
+    for squeue in ("echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; return 1", "echo oops"):
+        client = slurm.client(f"squeue() {{ {squeue}; }}")
+        seen = client.observe(Look(accounting_s=60))
+        assert seen.reachable
+        assert seen.queue is None
+        assert seen.faults["queue"]
+        assert seen.accounting is not None
+        assert seen.events is not None
+
+
+@pytest.mark.long
+def test_a_time_limit_ends_a_run(slurm: Place) -> None:
+    """A run over its time limit is Failed with Timeout."""
+    [mine] = slurm.submit(task(command="sleep 600"), resources=Resources(walltime_s=60))
+    assert slurm.ends(mine, deadline_s=240).reason == "Timeout"

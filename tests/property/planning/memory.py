@@ -1,0 +1,107 @@
+"""A journal in memory, with places to die before and after each write, and a controller that makes real passes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from controller.containers.engine import Engine
+from controller.model.conditions import TERMINAL
+from controller.model.plans import Failure, Plan
+from controller.model.resources import Desired
+from controller.model.runs import RunRecord
+from controller.planning.history import History
+from controller.planning.plan import make_plan
+from controller.reconcile.applying import apply
+from controller.reconcile.hands import Hands
+from controller.reconcile.looking import look, remember
+from tests.property.planning.model_cluster import INSTANCE, ModelCluster
+
+GRACE_S = 120.0
+
+
+@dataclass
+class MemoryJournal:
+    """What ``Journal`` offers to a pass; each write is whole or not at all."""
+
+    cluster: ModelCluster
+    records: dict[str, RunRecord] = field(default_factory=dict)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, int] = field(default_factory=dict)
+    taken_back: list[str] = field(default_factory=list)
+    """Ends that were written and then something else."""
+
+    def runs(self) -> dict[str, RunRecord]:
+        return dict(self.records)
+
+    def save_runs(self, records: Iterable[RunRecord]) -> None:
+        self.cluster.step()
+        for record in list(records):
+            before = self.records.get(record.id)
+            if before is not None and before.state in TERMINAL and before.state is not record.state:
+                self.taken_back.append(f"{record.id} was {before.state}, is {record.state}")
+            self.records[record.id] = record
+        self.cluster.step()
+
+    def forget_runs(self, run_ids: Iterable[str]) -> None:
+        self.cluster.step()
+        for run_id in list(run_ids):
+            self.records.pop(run_id, None)
+
+    def tries(self, batch: str) -> int:
+        return self.sent.get(batch, 0)
+
+    def save_tries(self, batch: str, tries: int) -> None:
+        self.cluster.step()
+        self.sent[batch] = tries
+
+    def failures(self) -> Mapping[str, Failure]:
+        return dict(self.failed)
+
+    def save_failure(self, key: str, failure: Failure) -> None:
+        self.failed[key] = failure
+
+    def clear_failures(self, keys: Iterable[str]) -> None:
+        for key in list(keys):
+            self.failed.pop(key, None)
+
+    def fact(self, name: str) -> str | None:
+        return self.facts.get(name)
+
+    def save_fact(self, name: str, value: str) -> None:
+        self.cluster.step()
+        self.facts[name] = value
+
+
+def run_pass(wanted: Desired, cluster: ModelCluster, journal: MemoryJournal) -> Plan:
+    """One pass as the reconciler makes it, with the real looking, planning and acting; returns its plan."""
+    before = journal.runs()
+    memory: Any = journal
+    sight = look(
+        wanted,
+        memory,
+        lambda name: cast(Any, cluster),
+        cast(Engine, None),
+        instance=INSTANCE,
+        now=cluster.now,
+        grace_s=GRACE_S,
+    )
+    past = History(runs=sight.records, failures=journal.failures(), approved=True)
+    plan = make_plan(wanted, sight.observed, past, now=cluster.now)
+    remember(sight, memory, before=before, now=cluster.now)
+    hands = Hands(
+        journal=memory,
+        engine=cast(Engine, None),
+        client_of=lambda name: cast(Any, cluster),
+        tree_at=lambda commit: cast(Any, None),
+        instance=INSTANCE,
+        state_dir=Path("nowhere"),
+        clock=lambda: cluster.now,
+        say=lambda key, line: None,
+    )
+    apply(plan, sight.observed, hands, stop=threading.Event())
+    return plan
