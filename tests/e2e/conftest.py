@@ -143,13 +143,11 @@ def gate(sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[Gate, Path]]:
 def own_images(engine: None) -> Iterator[None]:
     """Take away the images of this session afterwards; the engine keeps its layers, so that the next build is short."""
     yield
-    mine = f'"controller.instance": "e2e-{SESSION}-'
-    listed = _docker("image", "ls", "--quiet", "--filter", "label=controller.instance").split()
-    for image in set(listed):
-        if mine in _docker("image", "inspect", image):
-            # Without pruning the first only takes the name away, the second the image.
-            _docker("image", "rm", "--force", "--no-prune", image)
-            _docker("image", "rm", "--force", "--no-prune", image)
+    # Each label is a layer: with the image gone its parent comes to light, which carries some of them still.
+    for _ in range(6):
+        for image in set(_docker("image", "ls", "--quiet", "--filter", "label=controller.instance").split()):
+            if f'"controller.instance": "e2e-{SESSION}-' in _docker("image", "inspect", image):
+                _docker("image", "rm", "--force", "--no-prune", image)
 
 
 def _docker(*argv: str) -> str:
