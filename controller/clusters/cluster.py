@@ -20,7 +20,7 @@ from controller.model.errors import AmbiguousError, ControllerError, StalledErro
 from controller.model.observed import ClusterFacts, ClusterObservation
 from controller.model.plans import SubmitBatch
 from controller.model.resources import Cluster
-from controller.model.runs import RunRecord
+from controller.model.runs import RunRecord, tag_of
 from controller.schedulers.dialect import Refusal, Scheduler
 
 _LOOK_S = 120.0
@@ -132,7 +132,7 @@ class ClusterClient:
         lines = []
         for record in records:
             target = self.scheduler.target(record.job_id, record.index, array=record.array) if record.job_id else "-"
-            lines.append(f"{record.id} {target}\n")
+            lines.append(f"{record.id} {target} {tag_of(self._instance, record.batch)}\n")
         script = self._script("cancel", cancel_command=self.scheduler.cancel_command())
         answer = self._ask(script, "".join(lines).encode(), timeout_s=_ACT_S)
         part = answer.parts.get("cancel")

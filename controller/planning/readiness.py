@@ -97,7 +97,8 @@ def cluster_fault(cluster: Cluster, seen: ClusterObservation | None) -> Wait | N
     if seen is None or not seen.reachable:
         reason = seen.error_reason if seen and seen.error_reason else "ClusterUnknown"
         return Wait(reason, f"cluster {cluster.name}: {seen.error if seen else 'not seen yet'}")
-    if seen.facts is None or seen.queue is None or seen.events is None:
+    # A full scan that failed leaves runs unknown that the journal has lost: not even their attempts can be counted.
+    if seen.facts is None or seen.queue is None or seen.events is None or "everything" in seen.faults:
         fault = "; ".join(f"{part}: {said}" for part, said in sorted(seen.faults.items()))
         return Wait("ClusterUnknown", f"cluster {cluster.name} could not be seen whole ({fault})")
     if seen.facts.lost:

@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.conftest import Sandbox
 from tests.contract.remotes.servers import TOKEN, HttpGit
-from tests.e2e.harness import Counted, Gate, Project
+from tests.e2e.harness import Counted, Gate, Project, documents, job
 
 SESSION = uuid.uuid4().hex[:6]
 MakeProject = Callable[..., Project]
@@ -104,6 +105,27 @@ def slurm(sandbox: Sandbox, cluster_dir: str) -> Callable[..., dict[str, Any]]:
         }
 
     return spec
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Eight jobs under a QOS that takes five at a time: what the first pass left, and the command that goes on."""
+
+    project: Project
+    first: dict[str, dict[str, Any]]
+    submitted: int
+    rest: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="session")
+def limited(make_project: MakeProject, slurm: Callable[..., dict[str, Any]], sandbox: Sandbox) -> Limited:
+    """Begun before the other tests on SLURM, as what is over the limit is tried again after a minute only."""
+    project = make_project("limit")
+    jobs = [job(f"job-{n}", "sleep 1", cluster="hpc", resources={"qos": "capped"}) for n in range(8)]
+    project.commit({"specs.yaml": documents(slurm(), *jobs)})
+    project.one_pass(expect=0)
+    first, submitted = project.tasks(), len(sandbox.jobs(project.instance))
+    return Limited(project, first, submitted, project.start("reconcile", "--wait"))
 
 
 @pytest.fixture
