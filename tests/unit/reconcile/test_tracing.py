@@ -63,7 +63,7 @@ def test_what_has_changed_since() -> None:
 
 def test_look_ups_that_were_filled_in_later_are_no_difference() -> None:
     """``${{ needs.x.run_dir }}`` stands in the spec, a path in the lock."""
-    late = (LateValue(text="${{ needs.x.run_dir }}", job="x"),)
+    late = (LateValue(text="${{ needs.x.run_dir }}", job="x", what="run_dir"),)
     task = replace(TASK, digest="d2", command="run ${{ needs.x.run_dir }}", late=late)
     assert agreement(task, command="run /w/runs/x") == (False, "the spec has changed since: rerun, or what it needs")
 
