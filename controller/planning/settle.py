@@ -137,11 +137,16 @@ def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRe
 
 def _adopt(record: RunRecord, seen: Seen) -> RunRecord:
     """Find the job that a submit of unknown end became."""
-    job = seen.queue or seen.accounting
+    # What sbatch refuses ("BadConstraints") leaves an entry that failed without a start: no job of ours.
+    job = next((job for job in (seen.queue, seen.accounting) if job is not None and not _was_refused(job)), None)
     job_id = seen.batch.job_id if seen.batch is not None and seen.batch.job_id else job.job_id if job else None
     if job_id is None:
         return record
     return replace(record, job_id=job_id, state=TaskState.QUEUED, reason="Submitted", message="", lapsed=False)
+
+
+def _was_refused(job: JobRecord) -> bool:
+    return job.state is JobState.FAILED and job.started is None
 
 
 def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:

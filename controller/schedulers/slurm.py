@@ -127,7 +127,8 @@ class Slurm:
                     word=fields[1],
                     reason="" if fields[3] == "None" else fields[3],
                     message=PENDING_REASONS.get(fields[3], ""),
-                    started=_time(fields[2]),
+                    # Refused at the submit, and listed all the same: its start is the time of the refusal.
+                    started=None if fields[3] == "BadConstraints" else _time(fields[2]),
                 )
             )
         return tuple(records)
@@ -164,7 +165,8 @@ class Slurm:
         for words, reason, remedy in WAITS:
             if words.lower() in said.lower():
                 return SubmitFailure(kind=Refusal.WAIT, reason=reason, message=f"{remedy} ({said})")
-        if exit_code >= 128 or exit_code == 0 or _AMBIGUOUS.search(said):
+        # 255 is sbatch's own word for options that it does not take; signals end below it.
+        if 128 <= exit_code < 255 or exit_code == 0 or _AMBIGUOUS.search(said):
             return SubmitFailure(kind=Refusal.AMBIGUOUS, reason="SubmitUnanswered", message=f"sbatch: {said}")
         for words, reason, remedy in REFUSALS:
             if words.lower() in said.lower():

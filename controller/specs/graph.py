@@ -6,17 +6,17 @@ Knows names and what they need, nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 
-_MOST_CYCLES = 50
 _LONGEST_SHOWN = 8
 
 
 def ordered(needs: Mapping[str, Iterable[str]]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return the names so that each comes after what it needs, and every cycle found.
+    """Return the names so that each comes after what it needs, and cycles, of which no two have a name in common.
 
-    A cycle is its names in the order in which each needs the next, and the last the first; its names and what needs
-    them come last. The order of the input does not matter.
+    A cycle is its names in the order in which each needs the next, and the last the first. What it is made of comes
+    in the order as if it needed nothing. The order of the input does not matter.
     """
     left = {name: set(needs[name]) & needs.keys() for name in sorted(needs)}
     order: list[str] = []
@@ -24,26 +24,38 @@ def ordered(needs: Mapping[str, Iterable[str]]) -> tuple[list[str], list[tuple[s
     while left:
         # Sorted: graphlib goes by the order in which it is given names.
         sorter = TopologicalSorter({name: sorted(left[name] & left.keys()) for name in left})
-        try:
+        # After a CycleError it still hands out whatever is not behind a cycle (library reference, graphlib).
+        with suppress(CycleError):
             sorter.prepare()
-        except CycleError as error:
-            # "Each node is, in the graph, an immediate predecessor of the next" (library reference, graphlib).
-            cycle = tuple(reversed(error.args[1][1:]))
-            start = cycle.index(min(cycle))
-            cycles.append(cycle[start:] + cycle[:start])
         while ready := sorted(sorter.get_ready()):
             order += ready
             sorter.done(*ready)
             for name in ready:
                 del left[name]
-        if not left:
-            break
-        for name in cycles[-1]:
-            left[name] = set()
-        if len(cycles) == _MOST_CYCLES:
-            order += left
-            break
+        # Whatever is left needs something that is left.
+        found = _circles({name: min(left[name] & left.keys()) for name in left})
+        cycles += found
+        left |= {name: set() for cycle in found for name in cycle}
     return order, cycles
+
+
+def _circles(following: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the circles that one ends in by going from each name to the one that follows it."""
+    circles = []
+    seen: set[str] = set()
+    for start in following:
+        way: dict[str, None] = {}
+        name = start
+        while name not in seen:
+            seen.add(name)
+            way[name] = None
+            name = following[name]
+        if name in way:
+            names = list(way)
+            circle = names[names.index(name) :]
+            first = circle.index(min(circle))
+            circles.append((*circle[first:], *circle[:first]))
+    return circles
 
 
 def drawn(cycle: tuple[str, ...], start: str) -> str:

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from controller.specs import quotes
 from controller.specs.nearest import did_you_mean
 
 _OPENING = "${{"
@@ -81,6 +82,20 @@ def _late_fault(name: str, late: Mapping[str, Sequence[str]]) -> tuple[str, str]
             return None
     shapes = [f"{group}.{job}.{shape}" for shape in _SHAPES]
     return f'unknown name "{name}"{did_you_mean(name, shapes[:2])}', "known names: " + ", ".join(shapes)
+
+
+def quoted_faults(text: str, unsafe: Callable[[str], str | None]) -> Iterator[LookupFault]:
+    """Yield the look-ups of a command whose values would need quotes where the shell reads quotes as text.
+
+    ``unsafe`` returns, for a name, a value of it that needs quotes (shortened, for people), or None.
+    """
+    matches = {match.start(): match for match in _LOOKUP.finditer(text)}
+    for start, place in sorted(quotes.places(text, matches).items()):
+        name = matches[start][1].strip()
+        if place and (value := unsafe(name)) is not None:
+            message = f'"{name}" stands inside {place}, where {value} cannot be quoted'
+            remedy = f"take it out of {place}, or give it to a variable in env and use that"
+            yield LookupFault(start, matches[start][0], message, remedy)
 
 
 def is_late(name: str) -> bool:

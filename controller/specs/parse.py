@@ -182,6 +182,10 @@ class _Parser:
             for fault in lookups.faults(text, names, late):
                 line, column, used = self._place_in(document, path, fault.text, used)
                 yield line, column, fault.message, fault.remedy
+            if path == unit.path("command"):
+                for fault in lookups.quoted_faults(text, unit.unsafe):
+                    line, column, _ = self._place_in(document, path, fault.text, 0)
+                    yield line, column, fault.message, fault.remedy
 
     def _late_places(self, document: Document, unit: Unit) -> Iterator[tuple[Path, tuple[int, int]]]:
         """Yield where each look-up stands whose value other files may contradict; the last of several counts."""

@@ -6,10 +6,13 @@ beside everything else. Must not report anything.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller.specs import lookups
+from controller.specs.nearest import shown
 from controller.specs.yaml_loader import Path
 
 _INHERITED = ("cluster", "image", "files", "retries", "on_change", "on_remove", "suspend", "priority", "rerun")
@@ -71,6 +74,13 @@ class Unit:
             names |= {"workflow.name": None, "step.name": None}
         return names | {f"matrix.{axis}": None for axis in _axes(self.data.get("matrix"))}
 
+    def unsafe(self, name: str) -> str | None:
+        """Return a value that a look-up may have and that would have to be quoted for a shell; None if it has none."""
+        if lookups.is_late(name) and ".results." in name:
+            return "a value that is not known yet"
+        values = _values(self.data.get("matrix"), name.removeprefix("matrix.")) if name.startswith("matrix.") else []
+        return next((shown(value) for value in values if shlex.quote(value) != value), None)
+
     def late(self) -> dict[str, list[str]]:
         """Return the names that may follow ``needs`` and ``steps`` in look-ups."""
         late = {"needs": self.outside}
@@ -112,3 +122,12 @@ def _axes(matrix: Any) -> list[str]:
     if not names and isinstance(include, list) and include and isinstance(include[0], dict):
         names = list(include[0])
     return names
+
+
+def _values(matrix: Any, axis: str) -> list[str]:
+    """Return the values of an axis, as it was read, that are strings."""
+    if not isinstance(matrix, dict):
+        return []
+    values, include = matrix.get(axis), matrix.get("include")
+    points = [point.get(axis) for point in include if isinstance(point, dict)] if isinstance(include, list) else []
+    return [value for value in (*(values if isinstance(values, list) else ()), *points) if isinstance(value, str)]

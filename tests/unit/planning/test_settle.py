@@ -447,3 +447,14 @@ def test_a_job_whose_answer_was_lost_is_adopted(where: str) -> None:
         assert result.job_id == "41"
         assert not result.lapsed
         assert result.state is (TaskState.RUNNING if where == "queue" else TaskState.UNKNOWN)
+
+
+def test_what_sbatch_refused_is_no_job_to_adopt() -> None:
+    """SLURM lists what it refused as FAILED without a start: after a crash that is no end of the run."""
+    mine = record(state=TaskState.SUBMITTING, job_id=None)
+    refused = queued(mine, JobState.FAILED, job_id="35", reason="BadConstraints", exit_code=1)
+    look = Seen(
+        queue=refused, queue_known=True, accounting=refused, accounting_known=True, batch=batch_of(mine, job_id=None)
+    )
+    result = settle(mine, look, now=NOW, grace_s=GRACE_S)
+    assert (result.state, result.lapsed, result.job_id) == (TaskState.WAITING, True, None)
