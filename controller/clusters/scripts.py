@@ -15,7 +15,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 from controller.model.digests import short
-from controller.model.errors import AmbiguousError, StalledError
+from controller.model.errors import AmbiguousError, StalledError, TransientError
 from controller.schedulers.dialect import Scheduler
 
 LAST_MEMBER = ".last-member"
@@ -97,7 +97,7 @@ def read_answer(stdout: bytes, nonce: str) -> Answer:
     """Read what a script said, past whatever else stands in its output.
 
     Raises:
-        StalledError: the script gave up for a reason of its own (``fatal``).
+        StalledError, TransientError: the script gave up for a reason of its own (``fatal``).
     """
     parts: dict[str, Part] = {}
     words: list[tuple[str, ...]] = []
@@ -116,7 +116,8 @@ def read_answer(stdout: bytes, nonce: str) -> Answer:
                 parts[part] = Part(text="\n".join(lines), exit_code=int(code), fault=" ".join(fault))
                 name = ""
             case ["fatal", reason, *rest]:
-                raise StalledError(reason, " ".join(rest))
+                # A disk is emptied, a connection mended: that needs nobody's word.
+                raise (TransientError if reason == "UploadFailed" else StalledError)(reason, " ".join(rest))
             case ["complete"]:
                 complete = True
             case _:
