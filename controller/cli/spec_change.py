@@ -179,6 +179,8 @@ def _print_text(change: _Change, made: SpecCommit | None, settings: Settings) ->
         return
     click.echo(f"{verb.past} {change.title} ({change.file}:{address.line})")
     click.echo(f"commit {made.id[:12]} on {made.branch}" + (f", also in {made.checkout}" if made.checkout else ""))
+    if made.checkout is None and _in_a_checkout():
+        click.echo("`git pull` brings it into this checkout.")
     for line in _consequences(change, effect):
         click.echo(line)
     click.echo(
@@ -202,6 +204,10 @@ def _consequences(change: _Change, effect: Effect | None) -> list[str]:
         if subject.in_force("suspend") is True or subject.key in _list(subject.in_force("suspend")):
             lines.append(f"It is suspended: it runs after `controller resume {change.name}`.")
     return lines
+
+
+def _in_a_checkout() -> bool:
+    return any((each / ".git").exists() for each in (Path.cwd(), *Path.cwd().parents))
 
 
 def _list(value: Any) -> list[Any]:

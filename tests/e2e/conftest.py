@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -144,9 +143,12 @@ def gate(sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[Gate, Path]]:
 def own_images(engine: None) -> Iterator[None]:
     """Take away the images of this session afterwards; the engine keeps its layers, so that the next build is short."""
     yield
-    label = f"label=controller.instance=e2e-{SESSION}-"
-    argv = ["docker", "image", "ls", "--format", "{{.ID}}", "--filter", "label=controller.instance"]
-    for image in set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()):
-        shown = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True, env=os.environ)
-        if label.removeprefix("label=controller.instance=") in shown.stdout:
-            subprocess.run(["docker", "image", "rm", "--force", "--no-prune", image], capture_output=True)
+    # Each label is a layer: with the image gone its parent comes to light, which carries some of them still.
+    for _ in range(6):
+        for image in set(_docker("image", "ls", "--quiet", "--filter", "label=controller.instance").split()):
+            if f'"controller.instance": "e2e-{SESSION}-' in _docker("image", "inspect", image):
+                _docker("image", "rm", "--force", "--no-prune", image)
+
+
+def _docker(*argv: str) -> str:
+    return subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=60).stdout
