@@ -24,6 +24,12 @@ VERBS = {
     "run": "Run passes for as long as the process lives.",
     "status": "Show where every resource stands.",
     "logs": "Show what a job has printed.",
+    "history": "Show what happened to a resource.",
+    "trace": "Show where a result comes from.",
+    "suspend": "Submit nothing new of a job, by a commit.",
+    "resume": "Let what was suspended go on, by a commit.",
+    "rerun": "Run a job or a task again, by a commit.",
+    "approve": "Let what is held back go ahead, by a commit.",
 }
 EXIT_USAGE = 2
 EXIT_NOT_RUN = 3

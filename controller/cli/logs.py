@@ -19,7 +19,7 @@ _PAUSE_S = 1.0
 
 
 @click.command(name="logs")
-@click.argument("job", metavar="JOB[/TASK]")
+@click.argument("job", metavar="JOB[/TASK]|WORKFLOW/STEP[/TASK]")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.option("--stderr", is_flag=True, help="Standard error instead of standard output.")
 @repository_options
@@ -53,18 +53,19 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
 
 
 def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, TaskStatus]:
-    name = wanted.partition("/")[0]
-    status = next((status for status in statuses if status.kind == "Job" and status.name == name), None)
-    if status is None:
-        from difflib import get_close_matches
+    """Return the task called JOB, JOB/TASK, WORKFLOW/STEP or WORKFLOW/STEP/TASK."""
+    work = [status for status in statuses if status.tasks]
+    for status in work:
+        for task in status.tasks:
+            if task.id == wanted:
+                return status, task
+    inside = [task.id for status in work for task in status.tasks if task.id.startswith(f"{wanted}/")]
+    if inside:
+        raise click.UsageError(f"{wanted} has {len(inside)} tasks; name one, such as {', '.join(inside[:3])}")
+    from difflib import get_close_matches
 
-        near = get_close_matches(name, [status.name for status in statuses if status.kind == "Job"], n=1)
-        raise click.UsageError(f"there is no job {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    tasks = [task for task in status.tasks if wanted in (task.id, name)]
-    if len(tasks) != 1:
-        some = ", ".join(task.id for task in status.tasks[:3])
-        raise click.UsageError(f"job {name} has {len(status.tasks)} tasks; name one, such as {some}")
-    return status, tasks[0]
+    near = get_close_matches(wanted, [task.id for status in work for task in status.tasks], n=1)
+    raise click.UsageError(f"there is no job {wanted!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
 def _copy(client: ClusterClient, run: str, stream: str, *, follow: bool) -> None:

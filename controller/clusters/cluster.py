@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import BinaryIO
 
 from controller.clusters.observation import read_observation
-from controller.clusters.scripts import Answer, Script, compose, read_answer, require_complete
+from controller.clusters.scripts import Answer, Part, Script, compose, read_answer, require_complete
 from controller.clusters.submission import archive, submission_files
 from controller.clusters.transport import Progress, Transport
 from controller.containers import sif
@@ -20,12 +20,14 @@ from controller.model.errors import AmbiguousError, ControllerError, StalledErro
 from controller.model.observed import ClusterFacts, ClusterObservation
 from controller.model.plans import SubmitBatch
 from controller.model.resources import Cluster
-from controller.model.runs import RunRecord
+from controller.model.runs import RunRecord, tag_of
 from controller.schedulers.dialect import Refusal, Scheduler
 
 _LOOK_S = 120.0
 _ACT_S = 300.0
 _CONVERT_S = 7200.0
+_LIMIT_S = 20.0
+"""How long to leave a submit limit alone: jobs that end make room at any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,7 @@ class ClusterClient:
         lines = []
         for record in records:
             target = self.scheduler.target(record.job_id, record.index, array=record.array) if record.job_id else "-"
-            lines.append(f"{record.id} {target}\n")
+            lines.append(f"{record.id} {target} {tag_of(self._instance, record.batch)}\n")
         script = self._script("cancel", cancel_command=self.scheduler.cancel_command())
         answer = self._ask(script, "".join(lines).encode(), timeout_s=_ACT_S)
         part = answer.parts.get("cancel")
@@ -198,6 +200,14 @@ class ClusterClient:
             return True
         return False
 
+    def trace(self, run: str) -> Mapping[str, Part]:
+        """Return what is left of a run, part by part as ``remote/trace.sh`` says it; see ``provenance``.
+
+        Raises:
+            StalledError, TransientError: the cluster could not be asked.
+        """
+        return self._ask(self._script("trace", run=run), b"", timeout_s=_LOOK_S).parts
+
     def close(self) -> None:
         """Let go of the connection."""
         self._transport.close()
@@ -239,7 +249,7 @@ class ClusterClient:
             case Refusal.REFUSED:
                 error = StalledError(failure.reason, failure.message)
             case Refusal.WAIT:
-                error = WaitingError(failure.reason, failure.message)
+                error = WaitingError(failure.reason, failure.message, retry_after_s=_LIMIT_S)
             case Refusal.AMBIGUOUS:
                 error = AmbiguousError(failure.reason, failure.message)
         return Submitted(end=SubmitEnd.FAILED, error=error)

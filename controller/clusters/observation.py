@@ -34,11 +34,12 @@ def read_observation(cluster: str, answer: Answer, scheduler: Scheduler) -> Clus
             return None
         try:
             return read(part.text)
-        except (GarbledOutput, ValueError, KeyError) as error:
+        except (GarbledOutput, ValueError, TypeError, AttributeError, LookupError) as error:
             faults[name] = f"unreadable answer: {error}"
             return None
 
     place = take("place", _pairs) or {}
+    clock = take("place", lambda text: float(_pairs(text)["now"])) if "now" in place else None
     everything = take("everything", _read_everything)
     spool = take("spool", _read_spool)
     runs = take("runs", _read_runs)
@@ -48,7 +49,7 @@ def read_observation(cluster: str, answer: Answer, scheduler: Scheduler) -> Clus
     return ClusterObservation(
         cluster=cluster,
         reachable=True,
-        now=float(place["now"]) if "now" in place else None,
+        now=clock,
         facts=_facts(place, answer.parts.get("facts"), scheduler, faults),
         images=take("images", _read_images),
         files=take("files", lambda text: frozenset(text.split())),
@@ -169,21 +170,28 @@ def _read_everything(text: str) -> tuple[tuple[RunEvent, ...], dict[str, BatchRe
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
         if word == "lock":
-            value = json.loads(rest.partition(" ")[2])
-            locks.append(
-                RunLock(
-                    run=value["run"],
-                    job=value["job"],
-                    key=value["key"],
-                    digest=value["digest"],
-                    attempt=int(value["attempt"]),
-                    batch=value["batch"],
-                    index=int(value["index"]),
-                    commit=value["commit"],
-                )
-            )
+            lock = _lock(rest.partition(" ")[2])
+            locks += [lock] if lock is not None else []
         elif word == "batch":
             batch_lines.append(line)
         else:
             run_lines.append(line)
     return _read_runs("\n".join(run_lines)), _read_batches("\n".join(batch_lines)), tuple(locks)
+
+
+def _lock(text: str) -> RunLock | None:
+    """Read a run's lock; None for one that somebody has damaged: its submission tells of the run too."""
+    try:
+        value = json.loads(text)
+        return RunLock(
+            run=value["run"],
+            job=value["job"],
+            key=value["key"],
+            digest=value["digest"],
+            attempt=int(value["attempt"]),
+            batch=value["batch"],
+            index=int(value["index"]),
+            commit=value["commit"],
+        )
+    except (ValueError, TypeError, LookupError):
+        return None

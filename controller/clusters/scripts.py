@@ -112,7 +112,7 @@ def read_answer(stdout: bytes, nonce: str) -> Answer:
         match said.split(" ", 3):
             case ["begin", part]:
                 name, lines = part, []
-            case ["end", part, code, *fault] if part == name:
+            case ["end", part, code, *fault] if part == name and code.isdecimal():
                 parts[part] = Part(text="\n".join(lines), exit_code=int(code), fault=" ".join(fault))
                 name = ""
             case ["fatal", reason, *rest]:

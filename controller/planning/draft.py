@@ -13,6 +13,9 @@ from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.planning.verdicts import Wait
 
+LONGEST_WAIT_S = 3600.0
+"""Longer than any wait after a failure."""
+
 
 @dataclass(slots=True)
 class Draft:
@@ -61,14 +64,15 @@ class Draft:
     def recent(self, key: str) -> Failure | None:
         """Return an action's failure while it is too early to try again."""
         failure = self.history.failures.get(key)
-        return failure if failure is not None and self.now < failure.next_try else None
+        # A time that is further off was written by a clock that was ahead.
+        return failure if failure is not None and 0 < failure.next_try - self.now < LONGEST_WAIT_S else None
 
     def room_on(self, cluster: Cluster) -> int:
         """Return how many more runs may be submitted to a cluster now."""
         if cluster.name not in self.room:
             mine = [record for record in self.history.runs.values() if record.run.cluster == cluster.name]
             active = sum(record.state in ACTIVE for record in mine)
-            recent = sum((r.submitted_at or 0) > self.now - 60 for r in mine if r.state not in TERMINAL)
+            recent = sum(0 <= self.now - (r.submitted_at or 0) < 60 for r in mine if r.state not in TERMINAL)
             limits = cluster.limits
             self.room[cluster.name] = max(0, min(limits.max_queued - active, limits.submit_per_minute - recent))
         return self.room[cluster.name]

@@ -8,11 +8,8 @@ from controller.model.conditions import ResourceStatus, Truth
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired, Image
 from controller.planning.history import History
-from controller.planning.verdicts import PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
+from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
 
-_NEEDS_A_PERSON = frozenset(
-    {"HostKeyRejected", "AuthenticationFailed", "WorkdirUnset", "WorkdirUnwritable", "WorkdirMissing"}
-)
 _OF_THE_IMAGE = frozenset({"EngineUnavailable", "EngineRefused", "BuildFailed", "ConversionBusy", "ConversionFailed"})
 
 
@@ -34,7 +31,7 @@ def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> Re
         details |= {"scheduler_version": facts.scheduler_version, "container_version": facts.container_version}
         if facts.lost:
             ready = (Truth.FALSE, "WorkdirMissing", f"{facts.root} was there before and is gone or not mounted")
-    stalled = (Truth.TRUE, ready[1], ready[2]) if ready[1] in _NEEDS_A_PERSON else PROGRESSING
+    stalled = (Truth.TRUE, ready[1], ready[2]) if ready[1] in NEEDS_A_PERSON else PROGRESSING
     verdict = Verdict(ready=ready, reconciling=SETTLED, stalled=stalled)
     key = f"Cluster/{cluster.name}"
     if key in desired.stale:

@@ -10,7 +10,7 @@ from controller.model.observed import ClusterObservation
 from controller.model.resources import Cluster, Job, Retries, Task
 from controller.model.runs import RunRecord
 from controller.planning.draft import Draft
-from controller.planning.verdicts import Wait
+from controller.planning.verdicts import NEEDS_A_PERSON, Wait
 from controller.planning.wanted import WANTED_AGAIN
 
 
@@ -96,8 +96,10 @@ def cluster_fault(cluster: Cluster, seen: ClusterObservation | None) -> Wait | N
     """Return why nothing may be done on a cluster; None when it was seen whole."""
     if seen is None or not seen.reachable:
         reason = seen.error_reason if seen and seen.error_reason else "ClusterUnknown"
-        return Wait(reason, f"cluster {cluster.name}: {seen.error if seen else 'not seen yet'}")
-    if seen.facts is None or seen.queue is None or seen.events is None:
+        message = f"cluster {cluster.name}: {seen.error if seen else 'not seen yet'}"
+        return Wait(reason, message, stalled=reason in NEEDS_A_PERSON)
+    # A full scan that failed leaves runs unknown that the journal has lost: not even their attempts can be counted.
+    if seen.facts is None or seen.queue is None or seen.events is None or "everything" in seen.faults:
         fault = "; ".join(f"{part}: {said}" for part, said in sorted(seen.faults.items()))
         return Wait("ClusterUnknown", f"cluster {cluster.name} could not be seen whole ({fault})")
     if seen.facts.lost:

@@ -26,6 +26,7 @@ from controller.model.runs import RunRecord, owner_from
 SETTLE_S = 20.0
 """How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
 CANCELLED_OWNER = "cancelled"
+_FAILED = ENDED - REQUEUEABLE - {JobState.COMPLETED, JobState.CANCELLED}
 _CLAIM_LOST = 75
 _NOT_RECORDED = 74
 _KILLED = 137
@@ -50,7 +51,7 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
     """Return the record as it is after a look. A terminal record never changes again."""
     if record.state in TERMINAL:
         return record
-    record = _hear(record, seen.events)
+    record = _hear(_not_ahead(record, now), seen.events)
     exit_event = next((event for event in seen.events if event.kind is EventKind.EXITED), None)
     if exit_event is not None:
         return _exited(record, exit_event, seen, now)
@@ -66,12 +67,23 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
         return _alive(record, seen.queue)
     ended = _with_exit_code(seen)
     if ended is not None and ended.state in ENDED:
-        if ended.state is JobState.FAILED and ended.exit_code is None and not _claim_read(record, seen):
-            # It may be a second job that found the claim taken: the next look asks the run itself.
-            message = f"job {ended.job_id} has failed; the run's own word about it is not read yet"
+        if ended.state in _FAILED and not _claim_read(record, seen):
+            # It may be a second job that found the claim taken, or one that died between writing its end down and
+            # telling the spool: the next look asks the run itself.
+            message = f"job {ended.job_id} has ended; the run's own word about it is not read yet"
             return replace(_mark_missing(record, now), state=TaskState.UNKNOWN, reason="Ending", message=message)
         return _ended(record, ended, now)
     return _missing(record, seen, now=now, grace_s=grace_s)
+
+
+def _not_ahead(record: RunRecord, now: float) -> RunRecord:
+    """Count from now what a clock that was ahead wrote down, lest nothing happens until it is that late."""
+    missing = record.missing_since
+    return replace(
+        record,
+        intended_at=min(record.intended_at, now),
+        missing_since=None if missing is None else min(missing, now),
+    )
 
 
 def _hear(record: RunRecord, events: Sequence[RunEvent]) -> RunRecord:
@@ -125,11 +137,16 @@ def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRe
 
 def _adopt(record: RunRecord, seen: Seen) -> RunRecord:
     """Find the job that a submit of unknown end became."""
-    job = seen.queue or seen.accounting
+    # What sbatch refuses ("BadConstraints") leaves an entry that failed without a start: no job of ours.
+    job = next((job for job in (seen.queue, seen.accounting) if job is not None and not _was_refused(job)), None)
     job_id = seen.batch.job_id if seen.batch is not None and seen.batch.job_id else job.job_id if job else None
     if job_id is None:
         return record
     return replace(record, job_id=job_id, state=TaskState.QUEUED, reason="Submitted", message="", lapsed=False)
+
+
+def _was_refused(job: JobRecord) -> bool:
+    return job.state is JobState.FAILED and job.started is None
 
 
 def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:

@@ -11,6 +11,10 @@ from controller.model.resources import Desired
 Saying = tuple[Truth, str, str]
 """A condition's status, reason and message."""
 SETTLED: Saying = (Truth.FALSE, "Settled", "")
+NEEDS_A_PERSON = frozenset(
+    {"HostKeyRejected", "AuthenticationFailed", "WorkdirUnset", "WorkdirUnwritable", "WorkdirMissing"}
+)
+"""Reasons of a cluster's that no other try will mend."""
 PROGRESSING: Saying = (Truth.FALSE, "Progressing", "")
 
 

@@ -21,7 +21,7 @@ def cancels_in(draft: Draft) -> list[CancelRun]:
         cluster = draft.desired.clusters.get(name) or draft.desired.retired.get(name)
         seen = draft.observed.clusters.get(name)
         asked = record.cancel_requested_at
-        if asked is not None and draft.now - asked < CANCEL_AGAIN_S:
+        if asked is not None and 0 <= draft.now - asked < CANCEL_AGAIN_S:
             continue
         if cluster is None or seen is None or not seen.reachable:
             continue

@@ -70,8 +70,7 @@ class PassResult:
     def in_progress(self) -> bool:
         """Whether something is under way that needs no person."""
         return any(
-            status.kind == "Job" and _is(status, "Reconciling") and not _is(status, "Stalled")
-            for status in self.statuses
+            status.tasks and _is(status, "Reconciling") and not _is(status, "Stalled") for status in self.statuses
         )
 
 

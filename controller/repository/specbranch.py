@@ -66,9 +66,11 @@ class SpecBranch:
         self._max_retries = max_retries
 
     def change(
-        self, edit: Edit, message: str, *, dry_run: bool = False, only_on: str | None = None
+        self, edit: Edit, message: str | Callable[[], str], *, dry_run: bool = False, only_on: str | None = None
     ) -> SpecCommit | None:
         """Commit what ``edit`` wants and push it; None when it wants nothing.
+
+        A ``message`` that depends on what the edit found is asked for after it.
 
         With ``only_on``, the commit is only made if that one is still the newest.
 
@@ -93,7 +95,8 @@ class SpecBranch:
             diff = "".join(self._diff(tip, path, data) for path, data in sorted(files.items()))
             if dry_run:
                 return SpecCommit(id=None, branch=branch, parent=tip, diff=diff)
-            made, outcome = self._attempt(branch, tip, files, message, diff)
+            text = message if isinstance(message, str) else message()
+            made, outcome = self._attempt(branch, tip, files, text, diff)
             if outcome is Pushed.ACCEPTED:
                 return made
         raise TransientError(

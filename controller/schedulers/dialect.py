@@ -80,7 +80,10 @@ class Scheduler(Protocol):
         """Return the command that lists jobs of the last ``since_s`` seconds; "" when there is no such thing."""
 
     def cancel_command(self) -> str:
-        """Return the command that cancels the targets appended to it."""
+        """Return the command that cancels the ``TARGET TAG`` pairs appended to it, where TARGET's job has that TAG.
+
+        Job ids are used again in time: another's job may have the number now.
+        """
 
     def facts_command(self) -> str:
         """Return the command that prints ``key value`` lines: version, max_array_size, accounting."""

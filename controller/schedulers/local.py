@@ -49,7 +49,7 @@ class Local:
         return f"{_CALL} history $(($(date +%s) - {since_s}))"
 
     def cancel_command(self) -> str:
-        """Takes ``<job id>_<index>``."""
+        """Takes ``<job id>_<index>`` and the job's name, by turns."""
         return f"{_CALL} cancel"
 
     def facts_command(self) -> str:

@@ -105,9 +105,12 @@ history() { # SINCE
   if [ -e "$home/ended" ]; then awk -F'|' -v since="$1" '$7 >= since' "$home/ended"; fi
 }
 
-cancel() { # TARGET... as <job id> or <job id>_<index>
-  local target item pid
-  for target in "$@"; do
+cancel() { # TARGET NAME ...: <job id> or <job id>_<index>, and the name that its job has to have
+  local target name item pid
+  while [ "$#" -gt 1 ]; do
+    target=$1 name=$2
+    shift 2
+    if [ "$(cat "$home/jobs/${target%_*}/name" 2>/dev/null)" != "$name" ]; then continue; fi
     case $target in *_*) ;; *) target=${target}_0 ;; esac
     item=$(item_of "${target%_*}" "${target#*_}")
     # Who moves it out of the queue owns it: this, or the runner.

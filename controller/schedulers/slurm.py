@@ -26,6 +26,17 @@ _CONFIGURATION = (
     '/^SLURM_VERSION/{print "version " $2} /^MaxArraySize/{print "max_array_size " $2} '
     '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)}'
 )
+_CANCEL = """cancel_tagged() {
+  local listed id name targets=()
+  local -A named
+  listed=$(squeue --me --noheader --format='%F %j') || return
+  while read -r id name; do named[$id $name]=1; done <<<"$listed"
+  while [ "$#" -gt 1 ]; do
+    if [ -n "${named[${1%%_*} $2]:-}" ]; then targets+=("$1"); fi
+    shift 2
+  done
+  if [ "${#targets[@]}" -gt 0 ]; then scancel -- "${targets[@]}"; fi
+}"""
 _PARTITIONS = "sinfo --noheader --format='partition %P %m %l' 2>/dev/null"
 
 
@@ -71,8 +82,8 @@ class Slurm:
         )
 
     def cancel_command(self) -> str:
-        """Cancelling a job that has ended is no error to scancel."""
-        return "scancel --"
+        """One squeue tells which of them still are what they were; ended ones need no scancel."""
+        return f"{_CANCEL}; cancel_tagged"
 
     def facts_command(self) -> str:
         """One call to slurmctld for its configuration and one for its partitions."""
@@ -116,7 +127,8 @@ class Slurm:
                     word=fields[1],
                     reason="" if fields[3] == "None" else fields[3],
                     message=PENDING_REASONS.get(fields[3], ""),
-                    started=_time(fields[2]),
+                    # Refused at the submit, and listed all the same: its start is the time of the refusal.
+                    started=None if fields[3] == "BadConstraints" else _time(fields[2]),
                 )
             )
         return tuple(records)
@@ -153,7 +165,8 @@ class Slurm:
         for words, reason, remedy in WAITS:
             if words.lower() in said.lower():
                 return SubmitFailure(kind=Refusal.WAIT, reason=reason, message=f"{remedy} ({said})")
-        if exit_code >= 128 or exit_code == 0 or _AMBIGUOUS.search(said):
+        # 255 is sbatch's own word for options that it does not take; signals end below it.
+        if 128 <= exit_code < 255 or exit_code == 0 or _AMBIGUOUS.search(said):
             return SubmitFailure(kind=Refusal.AMBIGUOUS, reason="SubmitUnanswered", message=f"sbatch: {said}")
         for words, reason, remedy in REFUSALS:
             if words.lower() in said.lower():

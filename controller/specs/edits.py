@@ -18,7 +18,7 @@ from typing import Any
 from controller.specs.outline import BREAK, Node, Style, line_end, line_start, outline
 from controller.specs.yaml_loader import Document, Path, load
 
-Value = bool | str | list[str] | dict[str, str]
+Value = bool | str | int | list[str] | dict[str, str | int]
 
 _MOST_ON_A_LINE = 3
 _MOST_TRIES = 12
@@ -269,6 +269,8 @@ def _flow(value: Value) -> str:
     match value:
         case bool():
             return "true" if value else "false"
+        case int():
+            return str(value)
         case str():
             return json.dumps(value, ensure_ascii=False)
         case list():

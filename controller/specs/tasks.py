@@ -80,7 +80,9 @@ def _each(
     quoted = [{value: shlex.quote(value) for value in column} for column in columns]
     fixed = {name: parts[0] for name, parts in env.items()}
     rerun, suspended = unit.data.get("rerun"), _keys(unit.data.get("suspend"))
+    # One word for all tasks is the same as that word for each of them, so that one more can be told by itself later.
     by_task = {key: digest_of(value) for key, value in rerun.items()} if isinstance(rerun, dict) else {}
+    of_all = None if rerun is None or isinstance(rerun, dict) else digest_of(rerun)
     # The order of axes and variables in the file is not part of a digest.
     sorted_axes = sorted(range(len(axes)), key=lambda index: axes[index])
     constant = {
@@ -89,7 +91,6 @@ def _each(
         "env": names,
         "image": around.image,
         "files": around.files,
-        "rerun": None if isinstance(rerun, dict) else rerun,
         "needs": dict(around.needs),
     }
     base = digest_of(constant)
@@ -104,8 +105,9 @@ def _each(
             raise AmbiguousError(key)
         # No value holds NUL, and there are as many of them in every task, but for the last.
         texts = [base, line, *[variables[name] for name in names], *[point[index] for index in sorted_axes]]
-        if key in by_task:
-            texts.append(by_task[key])
+        again = by_task.get(key, of_all)
+        if again is not None:
+            texts.append(again)
         yield Task(
             job=unit.name,
             key=key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from controller.model.resources import FileEntry
@@ -23,3 +24,31 @@ class Tree(Protocol):
 
     def size(self, oid: str) -> int:
         """Return a blob's size in bytes."""
+
+
+class ChangedTree:
+    """A tree in which one file has other bytes: what a commit would be after an edit."""
+
+    def __init__(self, tree: Tree, path: str, data: bytes, oid: str) -> None:
+        """``oid`` is the blob id of ``data``."""
+        self._tree = tree
+        self._data = data
+        self._oid = oid
+        self._path = path
+
+    @property
+    def commit(self) -> str:
+        """Id of the commit before the edit."""
+        return self._tree.commit
+
+    def entries(self) -> Sequence[FileEntry]:
+        """Return every blob in path order."""
+        return [replace(entry, oid=self._oid) if entry.path == self._path else entry for entry in self._tree.entries()]
+
+    def read(self, oid: str, *, limit: int | None = None) -> bytes:
+        """Return a blob's bytes."""
+        return self._data[:limit] if oid == self._oid else self._tree.read(oid, limit=limit)
+
+    def size(self, oid: str) -> int:
+        """Return a blob's size in bytes."""
+        return len(self._data) if oid == self._oid else self._tree.size(oid)

@@ -7,7 +7,6 @@ the scripts over there, and the scheduler's own account of the jobs. Nothing her
 from __future__ import annotations
 
 import subprocess
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,10 +141,12 @@ class There(Site):
         return {"kind": "Cluster", "name": "there", **own, **fields}
 
     def jobs(self, instance: str) -> list[Job]:
-        said = self.shell("sacct --allocations -n -P -S now-2hours --duplicates -o JobID,JobName%64,State")
+        said = self.shell("sacct --allocations -n -P -S now-2hours -o JobID,JobName%64,State")
         rows = [line.split("|") for line in said.splitlines()]
         mine = [row for row in rows if row[1].startswith(f"{instance}-")]
-        return [Job(job_id=row[0], name=row[1], state=row[2].split()[0]) for row in mine]
+        recorded = {row[0]: Job(job_id=row[0], name=row[1], state=row[2].split()[0]) for row in mine}
+        # Accounting lags behind slurmctld, which forgets a job only five minutes after its end.
+        return list((recorded | {job.job_id: job for job in self.queue(instance)}).values())
 
     def queue(self, instance: str) -> list[Job]:
         """Return one controller's jobs as slurmctld has them now, ended ones among them."""
@@ -182,5 +183,3 @@ class There(Site):
 
 WIDE = {"max_queued": 100000, "submit_per_minute": 100000}
 """Limits of the controller's own that no trial reaches."""
-one_at_a_time = threading.Lock()
-"""Held by whoever breaks a service that others use."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Sandbox
 from tests.contract.remotes.servers import TOKEN, HttpGit
-from tests.e2e.harness import Counted, Gate, Project
+from tests.e2e.harness import Counted, Gate, Project, documents, job
 
 SESSION = uuid.uuid4().hex[:6]
 MakeProject = Callable[..., Project]
@@ -106,6 +106,27 @@ def slurm(sandbox: Sandbox, cluster_dir: str) -> Callable[..., dict[str, Any]]:
     return spec
 
 
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Eight jobs under a QOS that takes five at a time: what the first pass left, and the command that goes on."""
+
+    project: Project
+    first: dict[str, dict[str, Any]]
+    submitted: int
+    rest: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="session")
+def limited(make_project: MakeProject, slurm: Callable[..., dict[str, Any]], sandbox: Sandbox) -> Limited:
+    """Begun before the other tests on SLURM, as what is over the limit is tried again after a minute only."""
+    project = make_project("limit")
+    jobs = [job(f"job-{n}", "sleep 1", cluster="hpc", resources={"qos": "capped"}) for n in range(8)]
+    project.commit({"specs.yaml": documents(slurm(), *jobs)})
+    project.one_pass(expect=0)
+    first, submitted = project.tasks(), len(sandbox.jobs(project.instance))
+    return Limited(project, first, submitted, project.start("reconcile", "--wait"))
+
+
 @pytest.fixture
 def gate(sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[Gate, Path]]:
     """A way to the sandbox's login node that can be cut, and the known_hosts that it needs."""
@@ -122,9 +143,12 @@ def gate(sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[Gate, Path]]:
 def own_images(engine: None) -> Iterator[None]:
     """Take away the images of this session afterwards; the engine keeps its layers, so that the next build is short."""
     yield
-    label = f"label=controller.instance=e2e-{SESSION}-"
-    argv = ["docker", "image", "ls", "--format", "{{.ID}}", "--filter", "label=controller.instance"]
-    for image in set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()):
-        shown = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True, env=os.environ)
-        if label.removeprefix("label=controller.instance=") in shown.stdout:
-            subprocess.run(["docker", "image", "rm", "--force", "--no-prune", image], capture_output=True)
+    # Each label is a layer: with the image gone its parent comes to light, which carries some of them still.
+    for _ in range(6):
+        for image in set(_docker("image", "ls", "--quiet", "--filter", "label=controller.instance").split()):
+            if f'"controller.instance": "e2e-{SESSION}-' in _docker("image", "inspect", image):
+                _docker("image", "rm", "--force", "--no-prune", image)
+
+
+def _docker(*argv: str) -> str:
+    return subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=60).stdout

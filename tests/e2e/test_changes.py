@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Sandbox
 from tests.e2e.harness import Project, documents, job, wait_for
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("limited")]
 Slurm = Callable[..., dict[str, Any]]
 LONG = "sleep 500"
 

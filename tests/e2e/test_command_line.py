@@ -27,7 +27,7 @@ def test_plan_says_by_its_exit_code_whether_there_is_something_to_do(project: Pr
     """0: nothing to do; 1: changes pending; 2: error. It changes nothing."""
     project.commit({"specs.yaml": documents(project.here(), job("one", "true"))})
     pending = project.controller("plan", expect=1)
-    assert "submit job one to cluster here" in pending.out
+    assert "1. submit one to cluster here" in pending.out
     assert "because: new" in pending.out
     assert project.status_tip() is None
     assert not (project.workdir / project.instance).exists()

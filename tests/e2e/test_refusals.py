@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Sandbox
+from tests.e2e.conftest import Limited
 from tests.e2e.harness import Project, documents, job
 
 pytestmark = pytest.mark.sandbox
@@ -59,19 +60,13 @@ def test_a_wrong_account_is_said_and_mended_at_once(project: Project, slurm: Slu
     assert [record.state for record in sandbox.jobs(project.instance)] == ["COMPLETED", "COMPLETED"]
 
 
-def test_a_submit_limit_is_waited_for(project: Project, slurm: Slurm, sandbox: Sandbox) -> None:
+def test_a_submit_limit_is_waited_for(limited: Limited, sandbox: Sandbox) -> None:
     """Eight jobs under a QOS that takes five at a time all succeed; being over the limit is a wait, not a failure."""
-    jobs = [job(f"job-{n}", "sleep 1", cluster="hpc", resources={"qos": "capped"}) for n in range(8)]
-    project.commit({"specs.yaml": documents(slurm(), *jobs)})
-    project.one_pass(expect=0)
-    tasks = project.tasks()
-    assert len(tasks) == 8
-    waiting = [task for task in tasks.values() if task["state"] == "Waiting"]
-    assert len(waiting) == 3
+    waiting = [task for task in limited.first.values() if task["state"] == "Waiting"]
+    assert (len(limited.first), len(waiting), limited.submitted) == (8, 3, 5)
     for task in waiting:
         assert task["reason"] == "SubmitLimit"
         assert "QOS" in task["message"]
-    assert len(sandbox.jobs(project.instance)) == 5
-    project.settle()
-    assert [task["state"] for task in project.tasks().values()] == ["Succeeded"] * 8
-    assert [record.state for record in sandbox.jobs(project.instance)] == ["COMPLETED"] * 8
+    assert limited.rest.wait(240) == 0, limited.project.said()
+    assert [task["state"] for task in limited.project.tasks().values()] == ["Succeeded"] * 8
+    assert [record.state for record in sandbox.jobs(limited.project.instance)] == ["COMPLETED"] * 8

@@ -1,7 +1,7 @@
-# Cancel runs. Standard input: lines "RUN TARGET", TARGET the scheduler's name of the job or "-" when none is known.
-# Variable: cancel_command (shell text, takes targets as arguments).
+# Cancel runs. Standard input: lines "RUN TARGET TAG", TARGET the scheduler's id of the job or "-" when none is known.
+# Variable: cancel_command (shell text, takes "TARGET TAG" pairs as arguments).
 targets=()
-while IFS=' ' read -r run target; do
+while IFS=' ' read -r run target tag; do
   [ -n "$run" ] || continue
   place=$base/runs/$run/.controller
   # Taking the claim of a run that has not started makes sure that it never does, whatever becomes of its job.
@@ -11,7 +11,7 @@ while IFS=' ' read -r run target; do
   rm -f "$place/.claim.$nonce"
   failpoint cancel.claim.after
   say "claim $run $(cat "$place/claim" 2>/dev/null)"
-  if [ "$target" != - ]; then targets+=("$target"); fi
+  if [ "$target" != - ]; then targets+=("$target" "$tag"); fi
 done
 if [ "${#targets[@]}" -gt 0 ]; then part cancel eval "$cancel_command \"\${targets[@]}\""; fi
 failpoint cancel.scancel.after

@@ -33,6 +33,10 @@ if ! output=$(eval "$check_command" 2>&1 </dev/null); then
   die ConversionFailed "the new SIF does not run: ${output: -1500}"
 fi
 failpoint convert.check.after
+rm -f "$archive"
+# In place before the SIF is, so that every SIF made from here on has one beside it.
+sum=$(sha256sum <"$sif") && printf '%s\n' "${sum%% *}" | put "$root/images/$identity.sha256" ||
+  die WorkdirUnwritable "cannot record the hash of the SIF in $root/images"
 mv -f "$sif" "$target" || die WorkdirUnwritable "cannot rename the SIF into $root/images"
 failpoint convert.rename.after
 say "converted $identity"

@@ -259,6 +259,7 @@ def test_nothing_executes_twice_and_nothing_is_lost() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_nothing_executes_twice_and_nothing_is_lost_in_the_long_run() -> None:
     """The same, for as many and as long stories as there is time for."""
     run_state_machine_as_test(

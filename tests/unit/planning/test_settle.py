@@ -289,7 +289,8 @@ J = JobState
         (None, J.FAILED, "unknown", "none", False, "Unknown", "Ending"),
         (None, "absent", J.OUT_OF_MEMORY, "own", False, "Failed", "OutOfMemory"),
         (None, J.TIMEOUT, "absent", "own", False, "Failed", "Timeout"),
-        (None, "absent", J.DEADLINE, "none", False, "Failed", "Deadline"),
+        (None, "absent", J.DEADLINE, "none", False, "Unknown", "Ending"),
+        (None, "absent", J.DEADLINE, "own", False, "Failed", "Deadline"),
         (None, "absent", J.NODE_FAIL, "own", False, "Unknown", "NodeFail"),
         (None, "unknown", J.NODE_FAIL, "own", False, "Unknown", "QueueUnknown"),
         (None, J.RUNNING, J.NODE_FAIL, "own", False, "Running", "Running"),
@@ -346,8 +347,9 @@ def test_a_job_that_lost_the_claim_tells_nothing_of_the_run() -> None:
 def test_a_full_disk_is_named() -> None:
     """Exit code 74 says that the run could not write its end down."""
     full = queued(record(), JobState.FAILED, exit_code=74, ended=NOW - 5)
-    result = settle(record(), Seen(queue=full, queue_known=True), now=NOW, grace_s=GRACE_S)
-    assert result.state is TaskState.FAILED
+    missed = settle(record(), Seen(queue=full, queue_known=True), now=NOW, grace_s=GRACE_S)
+    result = settle(missed, Seen(queue=full, queue_known=True), now=NOW + 1, grace_s=GRACE_S)
+    assert (missed.state, result.state) == (TaskState.UNKNOWN, TaskState.FAILED)
     assert "disk or quota full" in result.message
 
 
@@ -445,3 +447,14 @@ def test_a_job_whose_answer_was_lost_is_adopted(where: str) -> None:
         assert result.job_id == "41"
         assert not result.lapsed
         assert result.state is (TaskState.RUNNING if where == "queue" else TaskState.UNKNOWN)
+
+
+def test_what_sbatch_refused_is_no_job_to_adopt() -> None:
+    """SLURM lists what it refused as FAILED without a start: after a crash that is no end of the run."""
+    mine = record(state=TaskState.SUBMITTING, job_id=None)
+    refused = queued(mine, JobState.FAILED, job_id="35", reason="BadConstraints", exit_code=1)
+    look = Seen(
+        queue=refused, queue_known=True, accounting=refused, accounting_known=True, batch=batch_of(mine, job_id=None)
+    )
+    result = settle(mine, look, now=NOW, grace_s=GRACE_S)
+    assert (result.state, result.lapsed, result.job_id) == (TaskState.WAITING, True, None)

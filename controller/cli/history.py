@@ -1,0 +1,137 @@
+"""``controller history``: what happened to a resource, from the status branch's own commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from controller.cli.options import Given, output_option, repository_options
+from controller.cli.status import read_statuses, state_of
+from controller.model.conditions import ResourceStatus, TaskStatus
+
+if TYPE_CHECKING:
+    from controller.repository.statuslog import StatusChange
+
+_KINDS = ("Job", "Workflow", "Image", "Cluster")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One thing that happened. ``state`` "" with the reason ``Removed``: it is no longer told of."""
+
+    time: str
+    spec_commit: str
+    status_commit: str
+    task: str
+    state: str
+    reason: str
+    message: str
+    job_id: str | None
+    attempt: int
+    exit_code: int | None
+
+
+@click.command(name="history")
+@click.argument("name", metavar="NAME[/TASK]")
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Newest so many; 0 is all.")
+@output_option("table", "json")
+@repository_options
+def command(given: Given, name: str, limit: int, output: str) -> None:
+    """Show what happened to NAME (a job, workflow, image or cluster) or to one of its tasks, newest last.
+
+    Reads the status branch, so it says the same on every machine.
+    """
+    from itertools import islice
+
+    from controller.cli.composition import open_mirror, settings_from
+    from controller.cli.output import print_json, print_table
+    from controller.repository.report import path_of
+    from controller.repository.statuslog import changes
+
+    settings = settings_from(given)
+    mirror = open_mirror(settings)
+    statuses = read_statuses(mirror, settings.status_branch)
+    kinds, resource, task = _meant(name)
+    tip = mirror.head(settings.status_branch)
+    found = changes(mirror, tip, [path_of(kind, resource) for kind in kinds])
+    rows = list(islice((row for change in found for row in _rows(change, task)), limit or None))[::-1]
+    if not rows:
+        raise click.UsageError(_nothing_of(name, resource, task, statuses))
+    if output == "json":
+        print_json([asdict(row) for row in rows])
+        return
+    headings = ["TIME", "SPEC COMMIT", "TASK", "STATE", "REASON", "JOB", "TRY", "EXIT"]
+    print_table(headings, [_cells(row) for row in rows], stretch="REASON")
+    if len(rows) == limit:
+        click.echo(f"(the newest {limit}; --limit 0 shows all)", err=True)
+
+
+def _meant(name: str) -> tuple[tuple[str, ...], str, str]:
+    """Return the kinds that may be meant, the resource's name, and the id of a task or step, "" for all."""
+    first, _, rest = name.strip("/").partition("/")
+    if first in _KINDS and rest:
+        resource, _, inner = rest.partition("/")
+        return (first,), resource, rest if inner else ""
+    return _KINDS, first, name.strip("/") if rest else ""
+
+
+def _rows(change: StatusChange, task: str) -> Iterator[Row]:
+    """Yield what one commit says anew, last task first, since the whole is turned round in the end."""
+    after = change.after
+    if after is None:
+        if change.before is not None and not task:
+            yield _row(change, change.before.name, "", "Removed", "", None)
+        return
+    before = {each.id: each for each in change.before.tasks} if change.before else {}
+    if not after.tasks and not task:
+        if change.before is None or _said(change.before) != _said(after):
+            yield _row(change, after.name, *_said(after), None)
+        return
+    for each in reversed(after.tasks):
+        if task and each.id != task and not each.id.startswith(f"{task}/"):
+            continue
+        if (old := before.get(each.id)) is None or _told(old) != _told(each):
+            yield _row(change, each.id, each.state.value, each.reason, each.message, each)
+
+
+def _row(change: StatusChange, name: str, state: str, reason: str, message: str, task: TaskStatus | None) -> Row:
+    return Row(
+        time=change.time,
+        spec_commit=change.spec_commit,
+        status_commit=change.commit,
+        task=name,
+        state=state,
+        reason=reason,
+        message=message,
+        job_id=task.job_id if task else None,
+        attempt=task.attempt if task else 0,
+        exit_code=task.exit_code if task else None,
+    )
+
+
+def _told(task: TaskStatus) -> tuple[object, ...]:
+    return task.state, task.reason, task.job_id, task.attempt, task.exit_code, task.digest
+
+
+def _said(status: ResourceStatus) -> tuple[str, str, str]:
+    shown = next((each for each in status.conditions if each.type == "Ready"), None)
+    return state_of(status), shown.reason if shown else "", shown.message if shown else ""
+
+
+def _cells(row: Row) -> list[str]:
+    code = "" if row.exit_code is None else str(row.exit_code)
+    start = [row.time, row.spec_commit[:12], row.task, row.state, row.reason]
+    return [*start, row.job_id or "", str(row.attempt or ""), code]
+
+
+def _nothing_of(name: str, resource: str, task: str, statuses: list[ResourceStatus]) -> str:
+    from controller.specs.nearest import did_you_mean
+
+    known = [status for status in statuses if status.name == resource]
+    if known and task:
+        ids = [each.id for status in known for each in status.tasks]
+        return f'there has been no task "{task}"{did_you_mean(task, ids)}'
+    return f'there has been no resource "{name}"{did_you_mean(resource, [status.name for status in statuses])}'

@@ -1,0 +1,116 @@
+"""What a cluster still knows of a run, by the very script that asks it, on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.clusters.cluster import ClusterClient
+from controller.clusters.local import LocalTransport
+from controller.clusters.provenance import Provenance, read_provenance
+from controller.clusters.scripts import compose, read_answer
+from controller.model.errors import StalledError
+from controller.model.resources import Cluster, Source
+from controller.schedulers import scheduler_named
+
+IMAGE, BATCH, TREE, OTHER = "1" * 64, "2" * 64, "3" * 64, "4" * 64
+RUN = "train/lr=0.1-abc/1"
+
+
+class Place:
+    """A work directory with one run in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.run = root / "inst" / "runs" / RUN
+        (self.run / ".controller").mkdir(parents=True)
+        self.lock: dict[str, Any] = {"run": RUN, "batch": BATCH, "image": IMAGE, "files": TREE, "command": "x"}
+        self.put(f"inst/submissions/{BATCH}/job.sh", "script")
+        self.put(f"inst/submissions/{BATCH}/job_id", "17\n")
+        self.put(f"images/{IMAGE}.sif", "sif")
+        self.put(f"images/{IMAGE}.sha256", "5" * 64 + "\n")
+        self.put(f"files/{TREE}/a", "a")
+        self.put(f"inst/runs/{RUN}/out/a b.csv", "1,2\n")
+        self.put(f"inst/runs/{RUN}/.controller/exit.json", '{"exit_code":3,"host":"n1"}\n')
+        self.put(f"inst/runs/{RUN}/.controller/claim", "17_0@2.1\n")
+
+    def put(self, path: str, text: str) -> None:
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_text(text)
+
+    def seen(self) -> Provenance:
+        self.put(f"inst/runs/{RUN}/.controller/run.lock.json", json.dumps(self.lock, sort_keys=True) + "\n")
+        source = Source(path="c.yaml", line=1, commit="c")
+        cluster = Cluster(name="here", source=source, scheduler="local", workdir=str(self.root))
+        client = ClusterClient(cluster, LocalTransport(), scheduler_named("local"), instance="inst")
+        return read_provenance(client.trace(RUN))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_all_that_there_is(place: Place) -> None:
+    seen = place.seen()
+    assert seen.lock == place.lock
+    assert (seen.owner, seen.job_id) == ("17_0@2.1", "17")
+    assert seen.exit == {"exit_code": 3, "host": "n1"}
+    assert seen.script_sha256 == hashlib.sha256(b"script").hexdigest()
+    assert (seen.sif_bytes, seen.sif_sha256) == (3, "5" * 64)
+    assert seen.tree_present
+    assert seen.outputs == {"out/a b.csv": 4}
+    assert seen.faults == {}
+
+
+def test_what_only_looks_like_a_lock_is_not_taken_for_one(place: Place) -> None:
+    """A command and variables may hold any text, the lock's own keys too."""
+    place.lock |= {"command": f'echo \'"image": "{OTHER}"\'', "env": {"image": OTHER, "batch": OTHER, "files": OTHER}}
+    place.put(f"images/{OTHER}.sif", "another")
+    seen = place.seen()
+    assert (seen.sif_bytes, seen.script_sha256) == (3, hashlib.sha256(b"script").hexdigest())
+
+
+def test_what_is_missing_says_why(place: Place) -> None:
+    (place.root / f"images/{IMAGE}.sha256").unlink()
+    (place.root / f"inst/submissions/{BATCH}/job.sh").unlink()
+    (place.run / ".controller" / "exit.json").unlink()
+    seen = place.seen()
+    assert seen.sif_bytes == 3
+    assert seen.sif_sha256 is None
+    assert "no hash was recorded" in seen.faults["sif"]
+    assert "no longer on the cluster" in seen.faults["script"]
+    assert "exit.json" in seen.faults["exit"]
+    (place.root / f"images/{IMAGE}.sif").unlink()
+    assert place.seen().faults["sif"] == "the SIF is no longer on the cluster"
+
+
+def test_a_cluster_that_says_nothing() -> None:
+    seen = read_provenance({})
+    assert seen.lock is None
+    assert seen.faults["lock"] == seen.faults["sif"] == seen.faults["script"] == "the cluster did not say"
+
+
+def converted(root: Path, archive: bytes, build: str) -> tuple[bool, str]:
+    """Run ``convert.sh`` with another program in Apptainer's place; return whether it ended well and what it said."""
+    variables = {"identity": IMAGE, "size": str(len(archive)), "build_command": build, "check_command": "true"}
+    script = compose("convert", scheduler_named("local"), workdir=str(root), instance="inst", variables=variables)
+    done = LocalTransport().run(script.text, payload=io.BytesIO(archive), timeout_s=60)
+    try:
+        return read_answer(done.stdout, script.nonce).complete, ""
+    except StalledError as error:
+        return False, str(error)
+
+
+def test_a_sif_has_its_hash_beside_it(tmp_path: Path) -> None:
+    """Every SIF that is there was hashed when it was made; one that was not made leaves nothing."""
+    assert converted(tmp_path, b"archive", "false") == (False, "the conversion to SIF failed: ")
+    assert not list((tmp_path / "images").glob("*.s*"))
+    assert converted(tmp_path, b"archive", 'cp "$archive" "$sif"')[0]
+    assert (tmp_path / f"images/{IMAGE}.sif").read_bytes() == b"archive"
+    assert (tmp_path / f"images/{IMAGE}.sha256").read_text() == hashlib.sha256(b"archive").hexdigest() + "\n"
