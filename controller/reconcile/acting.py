@@ -10,7 +10,6 @@ from pathlib import Path
 from controller.clusters.scripts import LAST_MEMBER
 from controller.model.conditions import TaskState
 from controller.model.digests import short
-from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
 from controller.model.plans import BuildImage, CancelRun, PublishImage, StageFiles
 from controller.planning.settle import CANCELLED_OWNER
@@ -82,18 +81,16 @@ def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:
 def cancel(hands: Hands, actions: Sequence[CancelRun]) -> Outcomes:
     """Cancel runs of one cluster in one round trip."""
     journal, now = hands.journal, hands.clock()
-    asked = {a.record.id: replace(a.record, cancel_requested_at=now, cancel_reason=a.reason) for a in actions}
+    # To cancel twice does no harm: until there is an answer, the next pass asks again, without a wait.
+    unsent = now - CANCEL_AGAIN_S
+    asked = {a.record.id: replace(a.record, cancel_requested_at=unsent, cancel_reason=a.reason) for a in actions}
     failpoint("cancel.intent.before")
     journal.save_runs(asked.values())
     failpoint("cancel.intent.after")
     client = hands.client_of(actions[0].record.run.cluster)
-    try:
-        owners = client.cancel(list(asked.values()))
-    except ControllerError:
-        # To cancel twice does no harm: the next pass asks again, without the wait that follows an answer.
-        journal.save_runs(replace(record, cancel_requested_at=now - CANCEL_AGAIN_S) for record in asked.values())
-        raise
+    owners = client.cancel(list(asked.values()))
     failpoint("cancel.sent")
+    journal.save_runs(replace(record, cancel_requested_at=now) for record in asked.values())
     never = [asked[run] for run, owner in owners.items() if owner == CANCELLED_OWNER and run in asked]
     journal.save_runs(
         replace(record, state=TaskState.CANCELLED, reason=record.cancel_reason, message="", ended=now)

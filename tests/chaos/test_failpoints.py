@@ -178,6 +178,18 @@ def assert_jobs(trial: Trial, wanted: dict[str, int]) -> None:
     wait_for(f"{total} jobs in the scheduler's record", ended, deadline_s=30)
 
 
+def test_a_job_that_died_before_its_command_is_tried_again(trial: Trial) -> None:
+    """With ``retries`` the next attempt runs, in a directory of its own; the first one never executes."""
+    trial.commit(trial.counted("one", retries={"max": 1, "on": ["ExitCode"], "backoff": "1s"}))
+    trial.site.arm("job.claim.after")
+    trial.converge()
+    task = trial.tasks()["one"]
+    assert (task["state"], task["attempt"]) == ("Succeeded", 2), trial.said()
+    (run,) = trial.executions().elements()
+    assert run.endswith("/2")
+    assert_jobs(trial, {"one": 2})
+
+
 @pytest.fixture(scope="module")
 def plays(request: pytest.FixtureRequest, make_trial: MakeTrial) -> Iterator[Callable[[str, str], bool]]:
     """Start every trial that this session asks for; return a way to wait for one."""

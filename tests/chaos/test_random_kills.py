@@ -47,6 +47,20 @@ def test_killed_at_random(make_trial: MakeTrial, request: pytest.FixtureRequest,
     trial.close()
 
 
+def test_a_sweep_killed_at_random(trial: Trial, request: pytest.FixtureRequest) -> None:
+    """A sweep that grows while the controller is killed: each point is executed once, in arrays, none is lost."""
+    chance = drawn(request, "sweep")
+    for points in (8, 16, 24):
+        trial.commit(trial.counted("sweep", matrix={"point": list(range(points))}))
+        trial.kill_at_random(chance, times=3, longest_s=LONGEST_S)
+    trial.converge()
+    assert trial.states() == {f"sweep/point={point}": "Succeeded" for point in range(24)}, trial.said()
+    executions = trial.executions()
+    assert (len(executions), set(executions.values())) == (24, {1}), executions
+    trial.assert_nothing_cancelled()
+    assert trial.project.one_pass()["actions"] == []
+
+
 def test_two_controllers_race(trial: Trial, request: pytest.FixtureRequest) -> None:
     """Two controllers of one instance, each with a memory of its own, killed at random: each job is executed once."""
     chance = drawn(request, "race")

@@ -273,7 +273,8 @@ def test_a_full_disk(slurm: Trial, there: There) -> None:
         one_pass(slurm)
         assert slurm.states()["runs"] not in ("Failed", "Cancelled")
         there.shell(f"rm {there.workdir}/fill")
-        slurm.converge()
+        ended = {"runs": "Succeeded", "new": "Succeeded"}
+        wait_for("the upload is tried again", lambda: one_pass(slurm) or slurm.states() == ended, deadline_s=120)
         slurm.assert_once(["runs", "new"])
     finally:
         there.root(f"umount -l {there.workdir}", check=False)
