@@ -189,9 +189,10 @@ class Results:
 class LateValue:
     """A look-up that is known only when what a task needs has succeeded.
 
-    ``text`` is the look-up as it stands in command or env, for example ``${{ needs.prepare.run_dir }}``; ``job`` the
-    job that is meant; ``what`` is ``run_dir``, ``results.<metric>`` or ``table``: the path of a CSV file, made in the
-    run's own directory, with a line for each task of that job (task, run_dir, its matrix values, its metrics).
+    ``text`` is the look-up as it stands in command or env, such as ``${{ needs.prepare.run_dir }}``, with one blank at
+    each end whatever the file has; nothing else in them has this text. ``job`` is the job that is meant; ``what`` is
+    ``run_dir``, ``results.<metric>`` or ``table``: the path of a CSV file, made in the run's own directory, with a line
+    for each task of that job (task, run_dir, its matrix values, its metrics).
     """
 
     text: str
@@ -209,7 +210,10 @@ class Task:
 
     job: str
     key: str
-    """Readable id, for example ``lr=0.1,seed=3``; "" for the only task of a job without a matrix."""
+    """Readable id, for example ``lr=0.1,seed=3``; "" for the only task of a job without a matrix.
+
+    In the file's order of axes; what would be mistaken in a key is percent-encoded (controller/specs/keys.py).
+    """
     command: str
     env: Mapping[str, str]
     digest: str

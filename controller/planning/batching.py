@@ -109,6 +109,8 @@ def grown(draft: Draft, job: Job, planned: PlannedRun, seen: ClusterObservation)
 
     Never beyond what the partition has, where that is known; a partition that nobody set is the default one.
     """
+    if planned.run.attempt == 1:
+        return job.resources
     records = [r for r in draft.runs_of(planned.task) if r.run.attempt < planned.run.attempt]
     out_of = [record.reason for record in records if record.state is TaskState.FAILED]
     asked, retries = job.resources, job.retries

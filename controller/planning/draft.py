@@ -28,6 +28,10 @@ class Draft:
     attempts: dict[tuple[str, str, str], list[RunRecord]] = field(default_factory=dict)
     """(job, task key, digest) -> its runs in order of attempt."""
     active_by_job: dict[str, list[RunRecord]] = field(default_factory=dict)
+    active_by_task: dict[tuple[str, str], list[RunRecord]] = field(default_factory=dict)
+    """(job, task key) -> its active runs at any digest."""
+    tasks: dict[tuple[str, str], Task] = field(default_factory=dict)
+    """(job, task key) -> the task that is asked for."""
     actions: dict[str, Action] = field(default_factory=dict)
     needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
@@ -40,14 +44,17 @@ class Draft:
     def __post_init__(self) -> None:
         attempts = defaultdict(list)
         active = defaultdict(list)
+        by_task = defaultdict(list)
         for _, record in sorted(self.history.runs.items()):
             run = record.run
             attempts[(run.job, run.key, run.digest)].append(record)
             if record.state in ACTIVE:
                 active[run.job].append(record)
+                by_task[(run.job, run.key)].append(record)
         for records in attempts.values():
             records.sort(key=lambda record: record.run.attempt)
-        self.attempts, self.active_by_job = dict(attempts), dict(active)
+        self.attempts, self.active_by_job, self.active_by_task = dict(attempts), dict(active), dict(by_task)
+        self.tasks = {(job.name, task.key): task for job in self.desired.jobs.values() for task in job.tasks}
 
     def runs_of(self, task: Task) -> list[RunRecord]:
         """Return the runs of a task at its present digest, in order of attempt."""

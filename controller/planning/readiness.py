@@ -115,8 +115,8 @@ def cluster_fault(cluster: Cluster, seen: ClusterObservation | None) -> Wait | N
 
 def _previous(draft: Draft, job: Job, task: Task) -> Wait | None:
     """An earlier run of the same task that is left to finish comes first."""
-    for record in draft.active_by_job.get(job.name, ()):
+    for record in draft.active_by_task.get((job.name, task.key), ()):
         leaving = record.id in draft.cancelled or record.cancel_requested_at is not None
-        if record.run.key == task.key and not leaving:
+        if not leaving:
             return Wait("PreviousRunActive", f"its previous run {record.id} is active (on_change: {job.on_change})")
     return None

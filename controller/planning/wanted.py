@@ -37,7 +37,7 @@ def _unwanted(draft: Draft, record: RunRecord) -> tuple[str, str] | None:
     run = record.run
     job = draft.desired.jobs.get(run.job)
     if job is not None:
-        task = next((task for task in job.tasks if task.key == run.key), None)
+        task = draft.tasks.get((run.job, run.key))
         if task is None:
             keeps = job.on_remove is OnRemove.KEEP
             return None if keeps else ("SpecRemoved", f"{run.job}/{run.key} is no longer in its job's matrix")

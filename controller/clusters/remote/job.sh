@@ -135,6 +135,9 @@ if [ "$stopping" = 0 ]; then
     code=$?
     kill -0 "$child" 2>/dev/null || break
   done
+  # The scheduler signals this script and the command together, and the command's end may be seen first: taken for an
+  # exit of its own it would end a run that is about to be started again.
+  if [ "$code" -ne 0 ] && [ "$stopping" = 0 ]; then sleep 1; fi
 fi
 failpoint job.command.after
 if [ "$stopping" = 1 ]; then

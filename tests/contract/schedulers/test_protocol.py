@@ -302,3 +302,13 @@ def test_spool_files_go_once_they_are_acknowledged(place: Place) -> None:
     assert len(place.observe(runs=()).events or ()) == 2
     assert place.observe(runs=(), acknowledged=names).events == ()
     assert place.records[mine.id].state is TaskState.SUCCEEDED
+
+
+def test_a_command_that_is_signalled_before_its_script_has_not_exited(place: Place) -> None:
+    """The command dies of the scheduler's signal a moment before the script hears of it: stopped, not an exit code."""
+    script = "script=$(sed 's/.*) . //; s/ .*//' /proc/$PPID/stat)"
+    [mine] = place.submit(task(command=f'{script}; (sleep 0.3; kill -TERM "$script") & kill -TERM $$'))
+    place.until_ended(str(mine.job_id))
+    said = place.shell(f"ls {place.run_directory(mine)}/.controller").split()
+    assert "stopped.json" in said
+    assert "exit.json" not in said

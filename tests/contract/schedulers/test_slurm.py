@@ -28,10 +28,10 @@ def requeue(place: Place, job_id: str | None) -> None:
 def test_a_requeued_run_goes_on_as_the_same_attempt(slurm: Place) -> None:
     """scontrol requeue stops the command and starts the script again: the same run, once Succeeded."""
     [mine] = slurm.submit(task(command=TWICE))
-    until("the command runs", lambda: slurm.state(mine) is TaskState.RUNNING and "begun" in slurm.stdout(mine))
+    until("the command runs", lambda: slurm.shell(f"cat {slurm.run_directory(mine)}/first || true") != "")
     requeue(slurm, mine.job_id)
     done = slurm.ends(mine, deadline_s=180)
-    assert (done.state, done.job_id, done.run.attempt) == (TaskState.SUCCEEDED, mine.job_id, 1)
+    assert (done.state, done.job_id, done.run.attempt) == (TaskState.SUCCEEDED, mine.job_id, 1), done
     assert slurm.stdout(mine) == "begun\nbegun\n"
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from private_sshd import SSHD, PrivateSshd, make_key
 
 from controller.clusters.connect import open_transport
 from controller.clusters.transport import Transport
 from controller.model.resources import Connection
+from tests.contract.transports.private_sshd import SSHD, PrivateSshd, make_key
 
 SSH = ("fabric", "openssh")
 SANDBOX_CONFIG = os.environ.get("SANDBOX_SSH_CONFIG")

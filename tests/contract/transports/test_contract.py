@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from private_sshd import wait_until
 
 from controller.clusters.transport import Transport
 from controller.model.errors import AmbiguousError
+from tests.contract.transports.private_sshd import wait_until
 
 pytestmark = [
     pytest.mark.timeout(120),

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import Client
-from private_sshd import PrivateSshd, free_port, make_key, public, wait_until
 
 from controller.clusters.framing import frame
 from controller.clusters.transport import Transport
 from controller.model.errors import AmbiguousError, ConfigurationError, StalledError, TransientError
 from controller.model.resources import Connection
+from tests.contract.transports.conftest import Client
+from tests.contract.transports.private_sshd import PrivateSshd, free_port, make_key, public, wait_until
 
 pytestmark = [
     pytest.mark.timeout(120),

@@ -6,6 +6,7 @@ import pytest
 
 from controller.model.resources import RETRY_REASONS, Desired, Job, LateValue, Metric, Resources, Results, Retries
 from controller.specs.schemas import schema_of
+from tests.unit.specs.test_spec_compile import FILES, FULL
 from tests.unit.specs.trees import GOOD, desired, headlines
 
 FLOW = """\
@@ -51,6 +52,10 @@ def test_a_digest_of_a_plain_job_never_changes() -> None:
     """What has run does not run again because the controller is newer."""
     (task,) = load().jobs["good"].tasks
     assert task.digest == "fa7454f088ad0f8dbf0f654f6dd082285846e284a95024ba8e9175914223f817"
+    full = desired({**FILES, "specs/all.yaml": FULL})
+    assert full.images["torch"].identity == "12477753be27b41b9b6ba3f5b354a4a1c92a5d785a98b62d219bf9983a5317f5"
+    (task,) = full.jobs["train"].tasks
+    assert task.digest == "5eae4ada6518b71eea89f7bbec6c825d0e4e7ab425c9b194a211a7346acae1d1"
 
 
 def test_a_workflow_is_its_steps() -> None:
