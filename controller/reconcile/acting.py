@@ -12,6 +12,7 @@ from controller.model.conditions import TaskState
 from controller.model.digests import short
 from controller.model.failpoints import failpoint
 from controller.model.plans import BuildImage, CancelRun, PublishImage, StageFiles
+from controller.model.runs import RunRecord
 from controller.planning.settle import CANCELLED_OWNER
 from controller.planning.wanted import CANCEL_AGAIN_S
 from controller.reconcile.archives import write_tar
@@ -90,11 +91,12 @@ def cancel(hands: Hands, actions: Sequence[CancelRun]) -> Outcomes:
     client = hands.client_of(actions[0].record.run.cluster)
     owners = client.cancel(list(asked.values()))
     failpoint("cancel.sent")
-    journal.save_runs(replace(record, cancel_requested_at=now) for record in asked.values())
-    never = [asked[run] for run, owner in owners.items() if owner == CANCELLED_OWNER and run in asked]
-    journal.save_runs(
-        replace(record, state=TaskState.CANCELLED, reason=record.cancel_reason, message="", ended=now)
-        for record in never
-    )
+    sent = {run: replace(record, cancel_requested_at=now) for run, record in asked.items()}
+    never = {run for run, owner in owners.items() if owner == CANCELLED_OWNER}
+    journal.save_runs(_never_started(record, now) if run in never else record for run, record in sent.items())
     failpoint("cancel.recorded")
     return {action.key: None for action in actions}
+
+
+def _never_started(record: RunRecord, now: float) -> RunRecord:
+    return replace(record, state=TaskState.CANCELLED, reason=record.cancel_reason, message="", ended=now)
