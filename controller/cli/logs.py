@@ -28,6 +28,7 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
     from controller.cli.composition import open_mirror, settings_from
     from controller.cli.status import read_statuses
     from controller.model.errors import StalledError
+    from controller.model.runs import place_of
     from controller.reconcile.clients import Clients
     from controller.specs.compile import load
 
@@ -44,9 +45,9 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
             "ClusterUnknown",
             f"cluster {status.cluster} is no longer in the repository, so it is not known how to reach {task.run_dir}",
         )
-    clients = Clients(settings.instance, ssh_config=settings.ssh_config)
+    instance, run = place_of(task.run_dir)
+    clients = Clients(instance, ssh_config=settings.ssh_config)
     try:
-        run = task.run_dir.rpartition("/runs/")[2]
         _copy(clients.of(cluster), run, "stderr" if stderr else "stdout", follow=follow)
     finally:
         clients.close()

@@ -11,6 +11,7 @@ from controller.cli.options import Given, output_option, repository_options
 from controller.cli.status import read_statuses
 from controller.model.conditions import ResourceStatus, TaskStatus
 from controller.model.errors import ControllerError
+from controller.model.runs import place_of
 
 if TYPE_CHECKING:
     from controller.model.resources import Desired
@@ -80,9 +81,10 @@ def _sources(settings: Settings, mirror: Mirror, status: ResourceStatus, task: T
     if cluster is None:
         said = f"cluster {status.cluster} is no longer in the repository, so it cannot be asked"
         return replace(sources, unasked=said, lost=said)
-    clients = Clients(settings.instance, ssh_config=settings.ssh_config)
+    instance, run = place_of(task.run_dir)
+    clients = Clients(instance, ssh_config=settings.ssh_config)
     try:
-        seen = read_provenance(clients.of(cluster).trace(task.run_dir.rpartition("/runs/")[2]))
+        seen = read_provenance(clients.of(cluster).trace(run))
     except ControllerError as error:
         said = f"cluster {cluster.name} could not be asked: {error.message}"
         return replace(sources, unasked=said, lost=said)

@@ -75,6 +75,16 @@ def batch_prefix(instance: str, tag: str) -> str | None:
     return tail if head == instance and re.fullmatch(r"[0-9a-f]{12}", tail) else None
 
 
+def place_of(run_dir: str) -> tuple[str, str]:
+    """Return instance and run id from a run's directory, ``<workdir>/<instance>/runs/<job>/<task>/<attempt>``.
+
+    Whoever reads a status knows the directory; by which address the controller knows the repository, and so what its
+    instance is called, need not be known there.
+    """
+    *_, instance, _runs, job, task, attempt = run_dir.split("/")
+    return instance, f"{job}/{task}/{attempt}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
     """The job that holds a run's claim: its id, its index, the first 12 digits of its batch."""
