@@ -149,6 +149,8 @@ class Reconciler:
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
             times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
             self._journal.save_fact("clockworks", json.dumps(times))
+            # Before anything is done: what a pass begins and does not live to report needs its last good spec.
+            self._journal.save_resources(standings_of(ahead.desired), forget=())
             failpoint("look.remember.after")
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -162,6 +163,19 @@ def test_a_cancellation_spares_a_stranger_with_the_same_number(local: Trial) -> 
     local.passes_until("it was replaced", lambda: local.executions().total() == 2, deadline_s=120)
     local.site.shell(f"touch {go}")
     wait_for("the stranger ends by itself", Path(f"{go}.ended").exists, deadline_s=20)
+
+
+def test_a_spec_that_breaks_after_a_crash_keeps_its_last_good_version(local: Trial) -> None:
+    """Killed as soon as it had submitted, the controller still knows the specs by which it did."""
+    go = f"{local.site.workdir}.go"
+    local.commit(local.counted("one", wait_for_file(go)))
+    local.arm("submit.sent")
+    assert local.start("reconcile", "--once").wait(60) == -signal.SIGKILL
+    local.project.commit({"cluster.yaml": "kind: [", "specs-0.yaml": "kind: ["})
+    wait_for("it is seen to run", lambda: local.project.one_pass(expect=1) and local.states() == {"one": "Running"})
+    local.site.shell(f"touch {go}")
+    wait_for("it has ended", lambda: local.project.one_pass(expect=1) and local.states() == {"one": "Succeeded"})
+    local.assert_once(["one"])
 
 
 @pytest.fixture

@@ -47,7 +47,10 @@ class Trial:
     def commit(self, *specs: Mapping[str, Any], cluster: Mapping[str, Any] | None = None, **files: str) -> None:
         """Push the cluster with these specs, and files."""
         named = {name.replace("__", "/"): text for name, text in files.items()}
-        self.project.commit({"specs.yaml": documents(cluster or self.site.cluster(), *specs), **named})
+        # A file holds a thousand documents at most.
+        for start in range(0, len(specs), 500):
+            named[f"specs-{start}.yaml"] = documents(*specs[start : start + 500])
+        self.project.commit({"cluster.yaml": documents(cluster or self.site.cluster()), **named})
 
     def counted(self, name: str, more: str = "", **fields: Any) -> dict[str, Any]:
         """Return the spec of a job whose command counts itself, then does ``more``."""
