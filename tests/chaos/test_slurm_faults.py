@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from controller.schedulers import scheduler_named
 from tests.chaos.sites import There
 from tests.chaos.test_failpoints import wait_for_file
 from tests.chaos.trial import Trial
@@ -278,6 +279,15 @@ def test_a_full_disk(slurm: Trial, there: There) -> None:
         slurm.assert_once(["runs", "new"])
     finally:
         there.root(f"umount -l {there.workdir}", check=False)
+
+
+def test_a_cancellation_spares_a_job_with_another_name(slurm: Trial, there: There, stranger: str) -> None:
+    """Of two numbers cancelled under this trial's name, only the one whose job has that name is."""
+    running(slurm)
+    (mine,) = there.jobs(slurm.project.instance)
+    there.shell(f"{scheduler_named('slurm').cancel_command()} {stranger} {mine.name} {mine.job_id} {mine.name}")
+    wait_for("its own is cancelled", lambda: slurm_state(there, mine.job_id) == "CANCELLED")
+    assert slurm_state(there, stranger) == "RUNNING"
 
 
 def shown(there: There, number: str) -> str:
