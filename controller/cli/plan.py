@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from controller.cli.options import Given, output_option, repository_options
+
+if TYPE_CHECKING:
+    from controller.reconcile.reconciler import Prospect
 
 
 @click.command(name="plan")
@@ -40,7 +44,7 @@ def command(given: Given, output: str) -> None:
     sys.exit(1 if ahead.plan.actions or ahead.plan.holds else 0)
 
 
-def _print_text(ahead, subject: str) -> None:  # type: ignore[no-untyped-def]
+def _print_text(ahead: Prospect, subject: str) -> None:
     from controller.model.digests import short
     from controller.planning.describe import steps_of
     from controller.specs.excerpts import draw
@@ -68,7 +72,7 @@ def _print_text(ahead, subject: str) -> None:  # type: ignore[no-untyped-def]
         click.echo(f"Waiting: and {len(waiting) - 50} more tasks")
 
 
-def _print_json(ahead) -> None:  # type: ignore[no-untyped-def]
+def _print_json(ahead: Prospect) -> None:
     from dataclasses import asdict
 
     from controller.cli.output import print_json

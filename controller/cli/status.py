@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from controller.cli.options import Given, output_option, repository_options
 from controller.model.conditions import ResourceStatus, TaskState, TaskStatus, Truth
+
+if TYPE_CHECKING:
+    from controller.repository.mirror import Mirror
 
 
 @click.command(name="status")
@@ -40,7 +44,7 @@ def command(given: Given, name: str | None, output: str) -> None:
                 _print_one(status, wide=output == "wide")
 
 
-def read_statuses(mirror, branch: str) -> list[ResourceStatus]:  # type: ignore[no-untyped-def]
+def read_statuses(mirror: Mirror, branch: str) -> list[ResourceStatus]:
     """Return every status on the branch as of now.
 
     Raises:

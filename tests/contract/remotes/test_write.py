@@ -109,9 +109,9 @@ def test_branch_moved_between_connecting_and_pushing(backend: Backend, monkeypat
 
     import controller.repository.publish as publish
 
-    original, copy = publish.Connection.push, publish._copy
+    original, copy = publish.Connection.push, publish.copy_commit
     monkeypatch.setattr(publish.Connection, "push", lambda *args: (meddle(), original(*args))[1])
-    monkeypatch.setattr(publish, "_copy", lambda *args: (meddle(), copy(*args))[1])
+    monkeypatch.setattr(publish, "copy_commit", lambda *args: (meddle(), copy(*args))[1])
     result = write(branch(mirror), {"README.md": b"# New\n"})
     assert result.retries == 1
     assert git(backend.origin.bare, "rev-parse", f"{BRANCH}^") == late[0]
