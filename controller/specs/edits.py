@@ -137,6 +137,7 @@ def _inserted(text: str, mapping: Node, edit: _Edit) -> Iterator[str]:
     for _, value in reversed(mapping.entries):
         for end in dict.fromkeys((_past_comments(text, value.end, mapping.column), value.reach)):
             yield _line_added(text, end, lines)
+    yield _line_added(text, line_start(text, mapping.start), lines)
 
 
 def _line_added(text: str, at: int, lines: str) -> str:

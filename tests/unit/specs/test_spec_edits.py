@@ -66,6 +66,14 @@ def test_a_step_of_a_workflow_in_block_and_in_flow_style() -> None:
     assert edited(scf, "rerun", None, where=("steps", "scf")) == text
 
 
+def test_a_step_of_one_field_that_no_line_can_follow() -> None:
+    """Without a line break at the end a block scalar would change with the line after it: the new field goes first."""
+    text = "kind: Workflow\nsteps:\n  one:\n    command: |\n      x"
+    set_ = edited(text, "suspend", True, where=("steps", "one"))
+    assert set_ == text.replace("    command", "    suspend: true\n    command")
+    assert edited(set_, "suspend", None, where=("steps", "one")) == text
+
+
 @pytest.mark.parametrize(
     ("before", "value", "after"),
     [
