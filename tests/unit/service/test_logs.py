@@ -81,10 +81,10 @@ def test_libraries_come_in_from_warning_upwards_in_the_same_form() -> None:
     stream = io.StringIO()
     configure_logging("debug", stream=stream)
     logging.getLogger("apscheduler.scheduler").info("Added job")
-    logging.getLogger("paramiko.transport").warning("Authentication (%s) failed", "publickey")
+    logging.getLogger("urllib3.connectionpool").warning("Connection pool is full, discarding: %s", "gw")
     [line] = lines(stream)
-    assert (line["event"], line["level"], line["library"]) == ("library_log", "warning", "paramiko.transport")
-    assert line["message"] == "Authentication (publickey) failed"
+    assert (line["event"], line["level"], line["library"]) == ("library_log", "warning", "urllib3.connectionpool")
+    assert line["message"] == "Connection pool is full, discarding: gw"
 
 
 def test_setting_it_up_again_replaces_it() -> None:
