@@ -13,8 +13,9 @@ from pathlib import Path
 
 import click
 
+from controller.model.images import Image
 from controller.model.problems import Problem
-from controller.model.resources import Cluster, Desired, Image, Job, Workflow
+from controller.model.resources import Cluster, Desired, Job, Workflow
 from controller.repository.worktree import WorkTree, repository_root
 from controller.specs.compile import load
 from controller.specs.excerpts import caret

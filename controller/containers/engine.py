@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from controller.model.digests import short
 from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.model.images import Build, Image
 from controller.model.observed import EngineObservation
-from controller.model.resources import Image
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -39,7 +39,7 @@ class Engine:
         return EngineObservation(images=frozenset(str(image["Labels"][IDENTITY_LABEL]) for image in images))
 
     def build(
-        self, image: Image, context: IO[bytes], *, instance: str, log: IO[str], say: Callable[[str], None]
+        self, image: Image, build: Build, context: IO[bytes], *, instance: str, log: IO[str], say: Callable[[str], None]
     ) -> None:
         """Build an image from a tar of its context.
 
@@ -54,9 +54,9 @@ class Engine:
             stream = client.build(
                 fileobj=context,
                 custom_context=True,
-                dockerfile=image.dockerfile,
-                buildargs=dict(image.args),
-                target=image.target or "",
+                dockerfile=build.dockerfile,
+                buildargs=dict(build.args),
+                target=build.target or "",
                 tag=f"controller/{image.name}:{short(image.identity)}",
                 labels={
                     IDENTITY_LABEL: image.identity,

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from controller.model.conditions import ResourceStatus
 from controller.model.digests import digest_of, short
-from controller.model.resources import Cluster, FileSet, Image, Job, Resources, Task
+from controller.model.files import FileSet
+from controller.model.images import Build, Image
+from controller.model.resources import Cluster, Job, Resources, Task
 from controller.model.runs import Run, RunRecord
 
 
@@ -17,6 +19,7 @@ class BuildImage:
     """Build an image on the engine."""
 
     image: Image
+    build: Build
     why: str
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from controller.model.files import FileSet, Source
+from controller.model.images import Image
 from controller.model.problems import Problem
 
 
@@ -30,15 +32,6 @@ class OnRemove(StrEnum):
 
     CANCEL = "cancel"
     KEEP = "keep"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where a resource stands: a path in the repository, a line (from 1), and the commit it was read from."""
-
-    path: str
-    line: int
-    commit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,39 +97,6 @@ class Cluster:
     limits: Limits = field(default_factory=Limits)
     setup: str = ""
     """Shell lines run before every task's command, outside the container."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEntry:
-    """One file of a commit: path, Git mode (0o100644, 0o100755, 0o120000) and blob id in hex."""
-
-    path: str
-    mode: int
-    oid: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileSet:
-    """Files of one commit known by content: ``tree`` is the digest of entries; equal digests, equal bytes."""
-
-    tree: str
-    entries: tuple[FileEntry, ...]
-    commit: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """A container image built from a context in the repository."""
-
-    name: str
-    source: Source
-    identity: str
-    """SHA-256 of context, Dockerfile, arguments and target (see docs/decisions/0002)."""
-    context: FileSet
-    """Entries' paths are relative to the context."""
-    dockerfile: str = "Dockerfile"
-    args: Mapping[str, str] = field(default_factory=dict)
-    target: str | None = None
 
 
 RETRY_REASONS = (

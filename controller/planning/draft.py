@@ -6,9 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from controller.model.conditions import ACTIVE, TERMINAL
+from controller.model.images import Image
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.plans import Action, Failure
-from controller.model.resources import Cluster, Desired, Image, Job, Task
+from controller.model.resources import Cluster, Desired, Job, Task
 from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.planning.verdicts import Wait

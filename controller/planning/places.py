@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.model.conditions import ResourceStatus, Truth
+from controller.model.images import Image
 from controller.model.observed import ClusterObservation, Observed
-from controller.model.resources import Cluster, Desired, Image
+from controller.model.resources import Cluster, Desired
 from controller.planning.history import History
 from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
 

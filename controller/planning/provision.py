@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from controller.model.images import Image
 from controller.model.plans import BuildImage, PublishImage, StageFiles
-from controller.model.resources import Cluster, Image, Job
+from controller.model.resources import Cluster, Job
 from controller.planning.draft import Draft, wait_for
 from controller.planning.verdicts import Wait
 
@@ -63,7 +64,7 @@ def _plan_build(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wa
         return None, Wait(engine.error_reason if engine else "EngineUnknown", f"image {image.name}: {error}")
     if image.identity in engine.images:
         return None, None
-    build = BuildImage(image=image, why=f"{why}, nor has the Docker Engine the image")
+    build = BuildImage(image=image, build=image.origin, why=f"{why}, nor has the Docker Engine the image")
     failure = draft.recent(build.key)
     if failure is not None:
         return None, wait_for(failure)

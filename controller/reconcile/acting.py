@@ -24,13 +24,13 @@ def build(hands: Hands, action: BuildImage) -> Outcomes:
     image = action.image
     log_path = build_log(hands.state_dir, image.name, image.identity)
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    tree = hands.tree_at(image.context.commit)
+    tree = hands.tree_at(action.build.context.commit)
     failpoint("build.before")
     with tempfile.TemporaryFile() as context, log_path.open("w", encoding="utf-8") as log:
-        write_tar(context, [("", tree, image.context.entries)])
+        write_tar(context, [("", tree, action.build.context.entries)])
         context.seek(0)
         hands.engine.build(
-            image, context, instance=hands.instance, log=log, say=lambda line: hands.say(action.key, line)
+            image, action.build, context, instance=hands.instance, log=log, say=lambda line: hands.say(action.key, line)
         )
     failpoint("build.after")
     return {action.key: None}

@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterable
 from typing import IO
 
-from controller.model.resources import FileEntry
+from controller.model.files import FileEntry
 from controller.specs.tree import Tree
 
 _LINK = 0o120000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from controller.model.resources import Cluster, Desired, Image, Job, Workflow, owner_of
+from controller.model.images import Image
+from controller.model.resources import Cluster, Desired, Job, Workflow, owner_of
 from controller.specs.compile import load
 from controller.specs.tree import Tree
 from controller.store.journal import Standing

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 import pygit2
 from pygit2.enums import ObjectType
 
-from controller.model.resources import FileEntry
+from controller.model.files import FileEntry
 
 TREE, LINK, SUBMODULE = 0o40000, 0o120000, 0o160000
 REGULAR, EXECUTABLE = 0o100644, 0o100755

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from controller.model.resources import FileEntry
+from controller.model.files import FileEntry
 
 _CHUNK = 1 << 20
 _HASHED_BYTES = 8 << 20

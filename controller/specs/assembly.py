@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from controller.model.files import FileEntry, Source
+from controller.model.images import Image
 from controller.model.problems import Problem
-from controller.model.resources import Cluster, FileEntry, Image, Job, Source, Workflow
+from controller.model.resources import Cluster, Job, Workflow
 from controller.specs.excerpts import excerpt
 from controller.specs.filesets import Files
 from controller.specs.nearest import did_you_mean

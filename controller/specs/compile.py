@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from controller.model.files import FileEntry
 from controller.model.problems import Problem
-from controller.model.resources import Desired, FileEntry
+from controller.model.resources import Desired
 from controller.specs import decode
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.checks import Checker

@@ -9,7 +9,8 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from controller.model.resources import Cluster, Connection, Gpus, Limits, Metric, Resources, Results, Retries, Source
+from controller.model.files import Source
+from controller.model.resources import Cluster, Connection, Gpus, Limits, Metric, Resources, Results, Retries
 from controller.specs.cron import MACROS
 from controller.specs.quantities import duration_s, memory_mib, walltime_s
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from pathspec import GitIgnoreSpec
 
+from controller.model.files import FileEntry
 from controller.model.problems import Problem
-from controller.model.resources import FileEntry
 from controller.specs.tree import Tree
 
 IGNORE_FILE = ".controllerignore"

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 
 from controller.model.digests import digest_of
-from controller.model.resources import FileEntry, FileSet
+from controller.model.files import FileEntry, FileSet
 from controller.specs.nearest import did_you_mean
 from controller.specs.tree import Tree
 

@@ -1,9 +1,11 @@
-"""A valid Image document to an Image: its build context found, its identity computed."""
+"""A valid Image document to an Image: what it is made from found, its identity computed."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from controller.model.digests import digest_of
-from controller.model.resources import Image
+from controller.model.images import Build, Image
 from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
 from controller.specs.filesets import EscapeError, MissingPathError, normal
 
@@ -12,9 +14,28 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
     """Add the image of a document.
 
     Raises:
-        InvalidError: the commit does not hold what it is built from; that has been reported.
+        InvalidError: the commit does not hold what it is made from; that has been reported.
     """
-    build = document.spec.data["build"]
+    origin = _build(assembly, document, document.spec.data["build"])
+    assembly.images[document.spec.name] = Image(
+        name=document.spec.name,
+        source=assembly.source(document),
+        identity=digest_of({"version": DIGEST_VERSION, **_said_by(origin)}),
+        origin=origin,
+    )
+
+
+def _said_by(build: Build) -> dict[str, Any]:
+    """Return what the identity covers. A key more than these would give every image a new identity."""
+    return {
+        "context": build.context.tree,
+        "dockerfile": build.dockerfile,
+        "args": dict(build.args),
+        "target": build.target,
+    }
+
+
+def _build(assembly: Assembly, document: PlacedSpec, build: dict[str, Any]) -> Build:
     here = ("build", "context")
     try:
         context = assembly.files.context(build["context"])
@@ -28,20 +49,4 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         where = ("build", "dockerfile") if "dockerfile" in build else here
         message = f'there is no "{dockerfile}" in the build context "{build["context"]}"'
         raise assembly.invalid(document, where, message, "add it, or name it in build.dockerfile")
-    args, target = dict(build.get("args", {})), build.get("target")
-    hashed = {
-        "version": DIGEST_VERSION,
-        "context": context.tree,
-        "dockerfile": dockerfile,
-        "args": args,
-        "target": target,
-    }
-    assembly.images[document.spec.name] = Image(
-        name=document.spec.name,
-        source=assembly.source(document),
-        identity=digest_of(hashed),
-        context=context,
-        dockerfile=dockerfile,
-        args=args,
-        target=target,
-    )
+    return Build(context=context, dockerfile=dockerfile, args=dict(build.get("args", {})), target=build.get("target"))

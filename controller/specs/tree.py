@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from controller.model.resources import FileEntry
+from controller.model.files import FileEntry
 
 
 class Tree(Protocol):

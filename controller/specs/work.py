@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.model.digests import digest_of
-from controller.model.resources import Cluster, FileSet, Image, Job, OnChange, OnRemove, Workflow
+from controller.model.files import FileSet
+from controller.model.images import Image
+from controller.model.resources import Cluster, Job, OnChange, OnRemove, Workflow
 from controller.specs import decode, matrix
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.filesets import EscapeError, MissingPathError

@@ -15,7 +15,8 @@ from controller.clusters.local import LocalTransport
 from controller.clusters.provenance import Provenance, read_provenance
 from controller.clusters.scripts import compose, read_answer
 from controller.model.errors import StalledError
-from controller.model.resources import Cluster, Source
+from controller.model.files import Source
+from controller.model.resources import Cluster
 from controller.schedulers import scheduler_named
 
 IMAGE, BATCH, TREE, OTHER = "1" * 64, "2" * 64, "3" * 64, "4" * 64

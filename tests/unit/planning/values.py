@@ -7,6 +7,8 @@ from typing import Any
 
 from controller.model.conditions import TaskState
 from controller.model.digests import digest_of, short
+from controller.model.files import FileEntry, FileSet, Source
+from controller.model.images import Build, Image
 from controller.model.observed import (
     ClusterFacts,
     ClusterObservation,
@@ -18,7 +20,7 @@ from controller.model.observed import (
     RunEvent,
 )
 from controller.model.plans import Plan, SubmitBatch
-from controller.model.resources import Cluster, Connection, Desired, FileEntry, FileSet, Image, Job, Source, Task
+from controller.model.resources import Cluster, Connection, Desired, Job, Task
 from controller.model.runs import Run, RunRecord, batch_of, tag_of
 from controller.planning.history import History
 from controller.planning.plan import make_plan
@@ -59,7 +61,7 @@ def file_set(text: str = "x") -> FileSet:
 
 def image(name: str = "torch", text: str = "FROM x") -> Image:
     """An image whose identity follows from a text."""
-    return Image(name=name, source=source(), identity=digest_of(text), context=file_set(text))
+    return Image(name=name, source=source(), identity=digest_of(text), origin=Build(context=file_set(text)))
 
 
 def desired(*resources: Cluster | Image | Job, **changes: Any) -> Desired:

@@ -7,7 +7,8 @@ from typing import Any
 
 from controller.clusters.provenance import Provenance
 from controller.model.conditions import TaskState, TaskStatus
-from controller.model.resources import Desired, Job, LateValue, Metric, Results, Source, Task
+from controller.model.files import Source
+from controller.model.resources import Desired, Job, LateValue, Metric, Results, Task
 from controller.reconcile.tracing import Link, Sources, chain
 
 TASK = Task(job="train", key="", command="run", env={"A": "1"}, digest="d1")

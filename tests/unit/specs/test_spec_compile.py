@@ -79,8 +79,12 @@ def test_every_field_arrives() -> None:
     assert cluster.defaults == Resources(
         account="lab", partition="gpu", walltime_s=3600, gpus=Gpus(count=1), extra=("--mail-type=END",)
     )
-    assert [entry.path for entry in image.context.entries] == ["docker/Dockerfile", "req.txt"]
-    assert (image.dockerfile, image.args, image.target) == ("docker/Dockerfile", {"PY": "3.11"}, "run")
+    assert [entry.path for entry in image.origin.context.entries] == ["docker/Dockerfile", "req.txt"]
+    assert (image.origin.dockerfile, image.origin.args, image.origin.target) == (
+        "docker/Dockerfile",
+        {"PY": "3.11"},
+        "run",
+    )
     assert job.files is not None
     assert [entry.path for entry in job.files.entries] == ["conf.json", "src/lib/a.py", "src/train.py"]
     assert job.resources == Resources(

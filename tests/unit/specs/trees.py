@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from controller.model.resources import Desired, FileEntry
+from controller.model.files import FileEntry
+from controller.model.resources import Desired
 from controller.specs.compile import load
 
 
