@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.model.conditions import ACTIVE, ResourceStatus
-from controller.model.plans import Failure
+from controller.model.plans import Failure, Trial
 from controller.model.runs import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """Runs by id, action keys that failed lately, earlier statuses by ``Kind/name``, and where resources stood.
+
+    ``trials`` holds how images' tests ended, by the key of their action.
 
     ``paths`` maps ``Kind/name`` to the file it was last read from. ``approved`` is set when a person has allowed this
     commit to do what the brakes would hold back; ``descends`` is False when the commit does not descend from the last
@@ -21,6 +23,7 @@ class History:
 
     runs: Mapping[str, RunRecord] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
+    trials: Mapping[str, Trial] = field(default_factory=dict)
     statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
     approved: bool = False

@@ -9,6 +9,7 @@ from controller.model.images import Image
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
 from controller.planning.history import History
+from controller.planning.trials import gate_of, trial_details, trial_of, untested
 from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
 
 _OF_THE_IMAGE = frozenset({"EngineUnavailable", "EngineRefused", "BuildFailed", "ConversionBusy", "ConversionFailed"})
@@ -59,7 +60,8 @@ def image_status(
     on_engine = None if engine is None or engine.images is None else image.identity in engine.images
     details = {"identity": image.identity}
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
-    failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
+    details |= {name: value for name, value in trial_details(image, history).items() if value}
+    failed = next((f for key, f in sorted(history.failures.items()) if _concerns(key, image)), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
     if (where and all(where.values())) or (not where and on_engine):
@@ -74,6 +76,12 @@ def image_status(
         missing = ", ".join(f"cluster {name}" for name, there in where.items() if not there) or "the Docker Engine"
         ready = (Truth.FALSE, "NotPresent", f"not on {missing}; made when a run needs it")
     stalled = (Truth.TRUE, failed.reason, failed.message) if failed is not None and failed.stalled else None
+    if (gate := untested(image, history)) is not None:
+        trial = trial_of(image, history)
+        if trial is not None or ready[0] is Truth.TRUE:
+            ready = gate if trial is not None or blocked is None else (Truth.FALSE, blocked.reason, blocked.message)
+        if trial is not None and trial.settled:
+            stalled = (Truth.TRUE, trial.reason, trial.message)
     verdict = Verdict(
         ready=ready,
         reconciling=SETTLED,
@@ -90,6 +98,11 @@ def image_status(
         conditions=conditions(verdict),
         details=details,
     )
+
+
+def _concerns(key: str, image: Image) -> bool:
+    """Whether an action's failure is one of the image's; one of a test only while jobs wait for that test."""
+    return image.identity in key.split(":") and (not key.startswith("test:") or key == gate_of(image))
 
 
 def _sif_at(seen: ClusterObservation | None, identity: str) -> bool | None:

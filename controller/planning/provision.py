@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from controller.model.images import Image
-from controller.model.plans import BuildImage, PublishImage, StageFiles
+from controller.model.plans import BuildImage, PublishImage, StageFiles, TestImage
 from controller.model.resources import Cluster, Job
 from controller.planning.draft import Draft, wait_for
+from controller.planning.trials import gate_of
 from controller.planning.verdicts import Wait
 
 
@@ -17,10 +18,13 @@ def plan_needs(draft: Draft, job: Job, cluster: Cluster) -> tuple[tuple[str, ...
     if image is not None:
         if seen.images is None:
             return (), Wait("ClusterUnknown", f"cluster {cluster.name}: its images could not be listed")
-        if image.identity not in seen.images:
-            wait = _plan_publish(draft, image, cluster, keys)
-            if wait is not None:
-                return (), wait
+        tested, wait = _plan_test(draft, image, why=f"job {job.name} may run in it only once it has passed")
+        if wait is None and image.identity not in seen.images:
+            wait = _plan_publish(draft, image, cluster, keys, tested)
+        elif tested is not None:
+            keys.append(tested)
+        if wait is not None:
+            return (), wait
     if job.files is not None:
         if seen.files is None:
             return (), Wait("ClusterUnknown", f"cluster {cluster.name}: its files could not be listed")
@@ -40,9 +44,34 @@ def plan_unused_image(draft: Draft, image: Image) -> None:
         return
     if draft.observed.engine is not None and draft.observed.engine.images is not None:
         _plan_build(draft, image, why="no job names it yet")
+        _plan_test(draft, image, why="no job names it yet, and it is required")
 
 
-def _plan_publish(draft: Draft, image: Image, cluster: Cluster, keys: list[str]) -> Wait | None:
+def _plan_test(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wait | None]:
+    """Plan the test that jobs have to wait for, unless it has passed; return its key, or why it cannot be had now."""
+    if image.test is None or gate_of(image) is None:
+        return None, None
+    action = TestImage(image=image, test=image.test, why=why)
+    trial = draft.history.trials.get(action.key)
+    if trial is not None and trial.passed:
+        return None, None
+    if trial is not None and trial.settled:
+        return None, Wait(trial.reason, trial.message, stalled=True, failed=True)
+    failure = draft.recent(action.key)
+    if failure is not None:
+        return None, wait_for(failure)
+    build, wait = _plan_build(draft, image, why=why)
+    if wait is not None:
+        return None, wait
+    draft.actions.setdefault(action.key, action)
+    if build is not None:
+        draft.needs[action.key] = (build,)
+    return action.key, None
+
+
+def _plan_publish(
+    draft: Draft, image: Image, cluster: Cluster, keys: list[str], tested: str | None = None
+) -> Wait | None:
     publish = PublishImage(image=image, cluster=cluster, why=f"cluster {cluster.name} has no SIF of it")
     failure = draft.recent(publish.key)
     if failure is not None:
@@ -51,8 +80,9 @@ def _plan_publish(draft: Draft, image: Image, cluster: Cluster, keys: list[str])
     if wait is not None:
         return wait
     draft.actions.setdefault(publish.key, publish)
-    if build is not None:
-        draft.needs[publish.key] = (build,)
+    first = tuple(key for key in (build, tested) if key is not None)
+    if first:
+        draft.needs[publish.key] = first
     keys.append(publish.key)
     return None
 

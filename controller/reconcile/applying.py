@@ -25,11 +25,13 @@ from controller.model.plans import (
     PublishImage,
     StageFiles,
     SubmitBatch,
+    TestImage,
     limit_key,
 )
 from controller.reconcile import acting
 from controller.reconcile.hands import Hands, Outcomes
 from controller.reconcile.submitting import submit as submit_batches
+from controller.reconcile.trials import test_image
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +83,8 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
         match action:
             case BuildImage():
                 units.append(_Unit((action,), needs, partial(acting.build, hands, action)))
+            case TestImage():
+                units.append(_Unit((action,), needs, partial(test_image, hands, action)))
             case PublishImage():
                 units.append(_Unit((action,), needs, partial(acting.publish, hands, action)))
             case StageFiles():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
+from controller.containers.trials import Containers
 from controller.model.errors import ControllerError
 from controller.specs.tree import Tree
 from controller.store.journal import Journal
@@ -31,3 +32,4 @@ class Hands:
     state_dir: Path
     clock: Callable[[], float]
     say: Say
+    containers: Containers = field(default_factory=Containers)

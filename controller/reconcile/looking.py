@@ -11,9 +11,11 @@ from controller.clusters.cluster import ClusterClient, Look
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, TaskState
 from controller.model.observed import ClusterFacts, ClusterObservation, Observed
+from controller.model.plans import trial_key
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.absorb import absorb, acknowledged, strangers
+from controller.reconcile.trials import trials_of
 from controller.store.journal import Journal
 
 _FACTS_FOR_S = 86400.0
@@ -48,7 +50,7 @@ def look(
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
         looks = {name: pool.submit(_look_at, client_of(name), journal, records, name, now) for name in names}
         observations = {name: future.result() for name, future in looks.items()}
-    engine_seen = engine.observe() if _engine_matters(desired, observations) else None
+    engine_seen = engine.observe() if _engine_matters(desired, observations, journal) else None
     metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
     updated = dict(records)
     acks, unknown = {}, set()
@@ -66,9 +68,13 @@ def look(
     )
 
 
-def _engine_matters(desired: Desired, observations: Mapping[str, ClusterObservation]) -> bool:
-    """Whether an image is missing somewhere: an image that is wherever a job needs it needs no engine."""
+def _engine_matters(desired: Desired, observations: Mapping[str, ClusterObservation], journal: Journal) -> bool:
+    """Whether an image is missing somewhere, or has yet to pass its test: else no engine is needed."""
+    settled = {key for key, trial in trials_of(desired, journal).items() if trial.settled}
     for image in desired.images.values():
+        test = image.test
+        if test is not None and test.required and trial_key(image, test) not in settled:
+            return True
         clusters = {job.cluster for job in desired.jobs.values() if job.image == image.name}
         if not clusters or any(image.identity not in (observations[name].images or {}) for name in clusters):
             return True

@@ -31,6 +31,7 @@ from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
+from controller.reconcile.trials import sweep, trials_of
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
@@ -125,6 +126,7 @@ class Reconciler:
         history = History(
             runs=sight.records,
             failures=self._journal.failures(),
+            trials=trials_of(desired, self._journal),
             statuses=self._earlier_statuses(),
             paths={key: standing.path for key, standing in standings.items()},
             approved=_approved(self.mirror.commit_info(commit).trailers),
@@ -154,6 +156,7 @@ class Reconciler:
             failpoint("look.remember.after")
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
+            sweep(hands)
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
             statuses, observed = self._after(ahead, outcomes)
             failpoint("specs.remember.before")
@@ -182,7 +185,13 @@ class Reconciler:
     def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
-        history = replace(ahead.history, runs=self._journal.runs(), failures=self._journal.failures())
+        journal = self._journal
+        history = replace(
+            ahead.history,
+            runs=journal.runs(),
+            failures=journal.failures(),
+            trials=trials_of(ahead.desired, journal),
+        )
         plan = make_plan(ahead.desired, observed, history, now=self._clock())
         return plan.statuses, observed
 

@@ -8,20 +8,24 @@ from controller.model.digests import digest_of
 from controller.model.images import Build, Image
 from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
 from controller.specs.filesets import EscapeError, MissingPathError, normal
+from controller.specs.image_tests import image_test
 
 
 def add_image(assembly: Assembly, document: PlacedSpec) -> None:
     """Add the image of a document.
 
     Raises:
-        InvalidError: the commit does not hold what it is made from; that has been reported.
+        InvalidError: the commit does not hold what it is made from, or its test cannot run; that has been reported.
     """
-    origin = _build(assembly, document, document.spec.data["build"])
+    data = document.spec.data
+    origin = _build(assembly, document, data["build"])
+    test = image_test(assembly, document, data["test"]) if "test" in data else None
     assembly.images[document.spec.name] = Image(
         name=document.spec.name,
         source=assembly.source(document),
         identity=digest_of({"version": DIGEST_VERSION, **_said_by(origin)}),
         origin=origin,
+        test=test,
     )
 
 

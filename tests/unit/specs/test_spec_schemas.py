@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.model.images import Build
+from controller.model.images import Build, ImageTest
 from controller.model.resources import Cluster, Connection, Gpus, Job, Limits, Resources
 from controller.specs import not_yet
 from controller.specs.checks import Checker
@@ -48,7 +48,9 @@ def test_every_field_of_the_model_can_be_written() -> None:
     assert set(schema_of("Cluster")["limits"]["schema"]) == fields(Limits)
     written = fields(Job, without="source tasks workflow tick") | {"command", "env", "matrix", "rerun"}
     assert job == written - not_yet.FIELDS["Job"]
-    assert image == {"name", "build"}
+    assert image == {"name", "build", "test"}
+    timed = {"time" if f == "time_s" else f for f in fields(ImageTest)}
+    assert set(schema_of("Image")["test"]["schema"]) == timed
     assert set(schema_of("Image")["build"]["schema"]) == fields(Build)
     renamed = {"memory_mib": "memory", "walltime_s": "time"}
     assert set(schema_of("Job")["resources"]["schema"]) == {renamed.get(f, f) for f in fields(Resources)}
