@@ -19,7 +19,27 @@ class Build:
     target: str | None = None
 
 
-Origin = Build
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryImage:
+    """An image that exists: in a registry, or on the Docker Engine."""
+
+    reference: str
+    """As ``docker pull`` takes it, without a scheme: ``host/name:tag`` or ``host/name@sha256:...``."""
+    digest: str
+    """``sha256:`` and 64 hex digits that the reference stands for: a manifest's, or the id of an engine's image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SifFile:
+    """A SIF file that is on the cluster already."""
+
+    path: str
+    """As written: may begin with ``~`` and hold ``$NAME``, which mean what they mean on the cluster."""
+    sha256: str | None = None
+    """64 hex digits that the file has to have; None: whatever is there."""
+
+
+Origin = Build | RegistryImage | SifFile
 """What an image is made from."""
 
 
