@@ -16,7 +16,8 @@ from controller.cli.options import Given
 from controller.model.errors import ConfigurationError, WaitingError
 
 if TYPE_CHECKING:
-    from controller.reconcile.hands import Say
+    from controller.model.resources import Desired
+    from controller.reconcile.hands import Hands, Say
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
     from controller.repository.mirror import Mirror
@@ -94,6 +95,40 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
         yield reconciler
     finally:
         reconciler.close()
+
+
+def read_newest(settings: Settings, mirror: Mirror) -> Desired:
+    """Return what the newest commit asks for."""
+    from controller.specs.compile import load
+
+    mirror.fetch(settings.branch)
+    return load(mirror.tree(mirror.head(settings.branch), settings.path))
+
+
+@contextmanager
+def open_hands(settings: Settings, mirror: Mirror, desired: Desired, *, say: Say) -> Iterator[Hands]:
+    """Yield what actions are carried out with, for a command that is no pass; close it afterwards."""
+    from controller.containers.engine import Engine
+    from controller.reconcile.clients import Clients
+    from controller.reconcile.hands import Hands
+    from controller.store.journal import Journal
+
+    clients = Clients(settings.instance, ssh_config=settings.ssh_config)
+    journal = Journal(settings.state_dir / "journal.sqlite3")
+    try:
+        yield Hands(
+            journal=journal,
+            engine=Engine(),
+            client_of=lambda name: clients.of(desired.clusters[name]),
+            tree_at=lambda commit: mirror.tree(commit, settings.path),
+            instance=settings.instance,
+            state_dir=settings.state_dir,
+            clock=time.time,
+            say=say,
+        )
+    finally:
+        clients.close()
+        journal.close()
 
 
 @contextmanager

@@ -81,8 +81,11 @@ def image_status(
     stalled = (Truth.TRUE, failed.reason, failed.message) if failed is not None and failed.stalled else None
     if (gate := untested(image, history)) is not None:
         trial = trial_of(image, history)
-        if trial is not None or ready[0] is Truth.TRUE:
-            ready = gate if trial is not None or blocked is None else (Truth.FALSE, blocked.reason, blocked.message)
+        held_up = failed or blocked
+        if trial is not None:
+            ready = gate
+        elif ready[0] is Truth.TRUE:
+            ready = gate if held_up is None else (Truth.FALSE, held_up.reason, held_up.message)
         if trial is not None and trial.settled:
             stalled = (Truth.TRUE, trial.reason, trial.message)
     verdict = Verdict(

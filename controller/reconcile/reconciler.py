@@ -31,7 +31,8 @@ from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
-from controller.reconcile.trials import sweep, trials_of
+from controller.reconcile.trials import trials_of
+from controller.reconcile.workplaces import sweep
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch

@@ -28,8 +28,9 @@ def dockerfile(word: str) -> str:
 
 
 def containers(project: Project) -> list[str]:
-    """Return the ids of the project's containers, running or not."""
-    argv = ["docker", "ps", "--all", "--quiet", "--filter", f"label=controller.instance={project.instance}"]
+    """Return the ids of the containers of the project's tests, running or not."""
+    mine = ["--filter", "label=controller.trial", "--filter", f"label=controller.instance={project.instance}"]
+    argv = ["docker", "ps", "--all", "--quiet", *mine]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout.split()
 
 
@@ -148,3 +149,56 @@ def test_an_interrupted_download_is_not_taken_for_done(project: Project, own_ima
     message = project.condition("Image", "tiny", "Ready")[2]
     assert "dataset_command of its test ended with exit code 3" in message
     assert [path for path in (project.state_dir / "datasets").iterdir() if path.is_dir()] == []
+
+
+def test_image_test_runs_it_here_and_now(project: Project, code: str, own_images: None, session_name: str) -> None:
+    """Built if need be, its output as it comes, exit code 0 or 1; the outcome counts for the passes that follow."""
+    test = {
+        "repo_url": code,
+        "run_command": "cat /word; touch here; sh -c 'exit <YOUR_CODE>'",
+        "placeholders": {"CODE": "4"},
+    }
+
+    def commit(**fields: Any) -> None:
+        specs = documents(image({**test, **fields}), {"kind": "Image", "name": "plain", "build": {"context": "image"}})
+        project.commit({"specs.yaml": specs, "image/Dockerfile": dockerfile(f"now-{session_name}")})
+
+    commit()
+    assert 'did you mean "tiny"?' in project.controller("image", "test", "tinny", expect=2).err
+    assert "has no test" in project.controller("image", "test", "plain", expect=2).err
+    ran = project.controller("image", "test", "tiny", expect=1)
+    assert f"now-{session_name}\n" in ran.out
+    assert "Step 2/" in ran.err
+    assert "exit code 4" in ran.err
+
+    commit(placeholders={"CODE": "0"}, required=True)
+    ran = project.controller("image", "test", "tiny", "--keep", "-o", "json", expect=0)
+    assert ran.json["passed"] is True
+    assert ran.json["commit"] == project.git("rev-parse", "v1", where=project.directory / "code")
+    assert f"now-{session_name}\n" in ran.err
+    assert (Path(ran.json["kept"]) / "repository" / "here").exists()
+    assert (Path(ran.json["kept"]) / "repository" / "train.sh").exists()
+    assert project.planned() == []
+    project.one_pass()
+    assert project.resource("Image", "tiny")["details"]["test"] == "passed"
+
+    commit(repo_url=code.replace("code.git", "nothing.git"))
+    ran = project.controller("image", "test", "tiny", expect=3)
+    assert "CloneFailed" in ran.err
+    assert containers(project) == []
+
+
+def test_one_process_at_a_time_runs_a_test(
+    project: Project, own_images: None, session_name: str, tmp_path: Path
+) -> None:
+    """While a person runs the test, a pass waits for it and says so; no second container is made."""
+    slow = image({"run_command": "sleep 600", "required": True})
+    project.commit({"specs.yaml": documents(slow), "image/Dockerfile": dockerfile(f"twice-{session_name}")})
+    process = project.start("image", "test", "tiny")
+    wait_for("the test runs", lambda: containers(project), deadline_s=120)
+    project.one_pass()
+    assert project.condition("Image", "tiny", "Ready")[1] == "TestRunning"
+    assert len(containers(project)) == 1
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert containers(project) == []

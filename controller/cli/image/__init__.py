@@ -6,7 +6,10 @@ import click
 
 from controller.cli.verbs import Verbs
 
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "test": "Run an image's test here and now.",
+    "fix": "Mend an image that does not build or pass, step by step.",
+}
 
 
 @click.command(cls=Verbs, package=__name__, table=VERBS)

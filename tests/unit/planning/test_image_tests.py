@@ -122,3 +122,14 @@ def test_whether_it_is_required_is_no_part_of_the_test() -> None:
     assert replace(TEST, required=False).digest == TEST.digest
     assert replace(TEST, gpus=True).digest != TEST.digest
     assert replace(TEST, time_s=60).digest != TEST.digest
+
+
+def test_a_test_that_runs_elsewhere_is_waited_for() -> None:
+    """A person runs it just now: no failure, and not the same as a test that nobody has begun."""
+    running = Failure(reason="TestRunning", message="under way", count=1, next_try=NOW + 20, waiting=True)
+    wanted = desired(with_test(), job(image="torch"))
+    world = observed(seen(images={with_test().identity: 1}), engine=engine(with_test().identity))
+    made = plan(wanted, world, history(failures={key(): running}))
+    assert said(made) == (TaskState.WAITING, "TestRunning", "TestRunning", "Progressing")
+    alone = plan(desired(with_test()), world, history(failures={key(): running}))
+    assert alone.statuses[1].conditions[0].reason == "TestRunning"
