@@ -190,3 +190,31 @@ def _refusals() -> tuple[type[Exception], ...]:
     from docker.errors import APIError
 
     return (APIError,)
+
+
+def shell_argv(run: ContainerRun) -> list[str]:
+    """Return the command line that opens a shell where a run's command would run: ``docker``, which has a terminal.
+
+    An empty user, work directory or image entry point is the image's own. The container goes when the shell ends.
+    """
+    argv = ["docker", "run", "--rm", "--interactive", "--tty", "--init"]
+    argv += ["--label", f"{TRIAL_LABEL}={run.trial}", "--label", f"{INSTANCE_LABEL}={run.instance}"]
+    for mounted in run.mounts:
+        fields = ["type=bind", f"source={mounted.source}", f"target={mounted.target}"]
+        fields += ["readonly"] if mounted.read_only else []
+        # The option is read as a line of CSV: docker-run(1), --mount.
+        quoted = ('"' + field.replace('"', '""') + '"' if "," in field or '"' in field else field for field in fields)
+        argv += ["--mount", ",".join(quoted)]
+    for name, value in {**({"HOME": HOME} if run.mounts else {}), **run.env}.items():
+        argv += ["--env", f"{name}={value}"]
+    argv += ["--user", run.user] if run.user else []
+    argv += ["--workdir", run.workdir] if run.workdir else []
+    argv += ["--gpus", "all"] if run.gpus else []
+    return [
+        *argv,
+        "--entrypoint",
+        "/bin/sh",
+        run.image,
+        "-c",
+        "if command -v bash >/dev/null; then exec bash; fi; exec sh",
+    ]
