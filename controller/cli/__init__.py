@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import click
 
+from controller.cli.verbs import Verbs
 from controller.model.errors import ConfigurationError, ControllerError
 from controller.model.failpoints import arm
 
@@ -30,29 +30,18 @@ VERBS = {
     "resume": "Let what was suspended go on, by a commit.",
     "rerun": "Run a job or a task again, by a commit.",
     "approve": "Let what is held back go ahead, by a commit.",
+    "image": "Start, test, mend, list and clear away images.",
 }
 EXIT_USAGE = 2
 EXIT_NOT_RUN = 3
 
 
-class _Verbs(click.Group):
-    """Knows its verbs by name, so that help and start-up import none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = import_module(f"controller.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
-
-
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CONTROLLER"})
+@click.command(
+    cls=Verbs,
+    package=__name__,
+    table=VERBS,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CONTROLLER"},
+)
 @click.version_option(package_name="controller", message="controller %(version)s")
 def cli() -> None:
     """A GitOps controller for containerised experiments on HPC clusters.

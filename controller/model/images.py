@@ -7,18 +7,48 @@ from dataclasses import dataclass, field
 
 from controller.model.files import FileSet, Source
 
+Value = str | int | bool | tuple[str, ...]
+"""What a template's value may be."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """Built by a Docker Engine from a context; the entries' paths are relative to the context."""
 
     context: FileSet
+    """With ``values``: the files of the template that the context is rendered from."""
     dockerfile: str = "Dockerfile"
     args: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
+    template: str = ""
+    """Name of the template, or its directory; "" when the context is sent as it stands."""
+    values: Mapping[str, Value] = field(default_factory=dict)
+    """Every value of the template, defaults filled in."""
 
 
-Origin = Build
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryImage:
+    """An image that exists: in a registry, or on the Docker Engine."""
+
+    reference: str
+    """As ``docker pull`` takes it, without a scheme: ``host/name:tag`` or ``host/name@sha256:...``."""
+    digest: str
+    """``sha256:`` and 64 hex digits that the reference stands for: a manifest's, unless ``on_engine``."""
+    on_engine: bool = False
+    """No registry knows it: ``digest`` is the id of an image that the Docker Engine has by that name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SifFile:
+    """A SIF file that is on the cluster already."""
+
+    path: str
+    """As written: may begin with ``~`` and hold ``$NAME``, which mean what they mean on the cluster."""
+    sha256: str | None = None
+    """64 hex digits that the file has to have; None: whatever is there."""
+
+
+Origin = Build | RegistryImage | SifFile
 """What an image is made from."""
 
 
@@ -31,3 +61,5 @@ class Image:
     identity: str
     """SHA-256 of what the origin says, and of ``rebuild`` (see docs/decisions/0002)."""
     origin: Origin
+    notice: str = ""
+    """What a person should know of its source, such as that it could not be asked lately."""

@@ -9,9 +9,12 @@ from controller.model.images import Image
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
 from controller.planning.history import History
+from controller.planning.provision import NO_ROUTE
 from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
 
-_OF_THE_IMAGE = frozenset({"EngineUnavailable", "EngineRefused", "BuildFailed", "ConversionBusy", "ConversionFailed"})
+_OF_THE_IMAGE = frozenset(
+    {"EngineUnavailable", "EngineRefused", "BuildFailed", "ConversionBusy", "ConversionFailed", NO_ROUTE}
+)
 
 
 def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> ResourceStatus:

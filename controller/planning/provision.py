@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from controller.model.images import Image
+from controller.model.images import Build, Image
 from controller.model.plans import BuildImage, PublishImage, StageFiles
 from controller.model.resources import Cluster, Job
 from controller.planning.draft import Draft, wait_for
 from controller.planning.verdicts import Wait
+
+NO_ROUTE = "RouteMissing"
+"""Reason of an image that there is no way to bring to a cluster."""
 
 
 def plan_needs(draft: Draft, job: Job, cluster: Cluster) -> tuple[tuple[str, ...], Wait | None]:
@@ -58,6 +61,8 @@ def _plan_publish(draft: Draft, image: Image, cluster: Cluster, keys: list[str])
 
 
 def _plan_build(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wait | None]:
+    if not isinstance(image.origin, Build):
+        return None, Wait(NO_ROUTE, f"image {image.name}: this version cannot use from: or sif:; build it instead")
     engine = draft.observed.engine
     if engine is None or engine.images is None:
         error = engine.error if engine else "the Docker Engine was not asked"
