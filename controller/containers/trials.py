@@ -6,15 +6,17 @@ Does not belong here: what is run, and what its outcome means.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from controller.containers.engine import _client as connected
-from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.model.errors import ControllerError, StalledError, TransientError, WaitingError
+from controller.model.images import RegistryImage
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -24,7 +26,9 @@ INSTANCE_LABEL = "controller.instance"
 REPOSITORY, DATA, HOME = "/trial/repository", "/trial/data", "/trial/home"
 """Where clone, data and a home directory are inside a container: the same for every test."""
 _ANSWER_S = 60
+_LOOK_S = 1.0
 _MARGIN_S = 120
+_PULL_SILENCE_S = 600
 _MEMORY_SHARE = 0.8
 """Of the engine's memory: a test that wants all of it ends, and not the machine's other work."""
 _SHARED_MEMORY = 1 << 30
@@ -70,37 +74,52 @@ class Ended:
 class Containers:
     """Containers of the Docker Engine that ``DOCKER_HOST`` and its companions name."""
 
-    def run(self, run: ContainerRun, output: Callable[[bytes], None]) -> Ended:
+    def run(self, run: ContainerRun, output: Callable[[bytes], None], *, stop: Event | None = None) -> Ended:
         """Run a command to its end; what it prints goes to ``output`` piece by piece. No container is left behind.
 
         Raises:
+            WaitingError: ``stop`` was set, and the command was ended for it (``Stopping``).
             StalledError: GpuUnavailable; EngineNotLocal: the engine does not see this machine's directories.
             TransientError: the engine refused or went away.
         """
         with connected(run.time_s + _MARGIN_S) as client, _made(client, run) as container:
-            overdue = Event()
-
-            def stop() -> None:
-                overdue.set()
-                self.remove(run.trial, run.instance, kill_only=True)
-
-            timer = Timer(run.time_s, stop)
-            timer.daemon = True
             with _explained(run):
                 client.start(container)
-            timer.start()
-            try:
+            with _watch(self, run, stop or Event()) as watch:
                 for piece in client.logs(container, stream=True, follow=True):
                     output(piece)
                 client.wait(container)
-            finally:
-                timer.cancel()
+            if watch.stopped.is_set():
+                raise WaitingError("Stopping", "it was ended with the controller, and begins anew", retry_after_s=0)
             state = client.inspect_container(container)["State"]
             return Ended(
                 exit_code=int(state["ExitCode"]),
-                timed_out=overdue.is_set(),
+                timed_out=watch.overdue.is_set(),
                 out_of_memory=bool(state.get("OOMKilled")),
             )
+
+    def fetch(self, origin: RegistryImage) -> str:
+        """See that the engine has an image that it does not build; return the name to run it by.
+
+        Raises:
+            TransientError: ImageGone, PullFailed; the engine refused or went away.
+        """
+        from docker.errors import ImageNotFound
+
+        name = origin.reference.partition("@")[0]
+        pinned = origin.digest if origin.on_engine or not origin.digest else f"{name}@{origin.digest}"
+        with connected(_PULL_SILENCE_S) as client:
+            try:
+                client.inspect_image(pinned or origin.reference)  # type: ignore[no-untyped-call]
+            except ImageNotFound as error:
+                if origin.on_engine:
+                    message = f"the Docker Engine no longer has the image {origin.digest} ({origin.reference})"
+                    raise TransientError("ImageGone", message) from error
+                for chunk in client.pull(pinned or origin.reference, stream=True, decode=True):
+                    if "error" in chunk:
+                        message = f"{pinned or origin.reference} could not be pulled: {chunk['error']}"
+                        raise TransientError("PullFailed", message) from error
+        return pinned or origin.reference
 
     def remove(self, trial: str, instance: str, *, kill_only: bool = False) -> int:
         """Take away what containers of a trial there are; return how many. With ``kill_only`` they are only ended.
@@ -121,18 +140,59 @@ class Containers:
             return len(found)
 
 
+class _Watch:
+    """Ends a container that takes too long, or with its controller, from a thread of its own."""
+
+    def __init__(self, containers: Containers, run: ContainerRun, stop: Event) -> None:
+        self.overdue, self.stopped = Event(), Event()
+        self._containers = containers
+        self._run = run
+        self._stop = stop
+        self._ended = Event()
+
+    def watch(self) -> None:
+        """Wait for the first of the three: the end, the time limit, the controller's end."""
+        deadline = time.monotonic() + self._run.time_s
+        while not self._ended.wait(min(_LOOK_S, max(0.0, deadline - time.monotonic()))):
+            late = time.monotonic() >= deadline
+            if late or self._stop.is_set():
+                (self.overdue if late else self.stopped).set()
+                # An engine that is away is asked again: what would end it otherwise may be days off.
+                with suppress(ControllerError):
+                    self._containers.remove(self._run.trial, self._run.instance, kill_only=True)
+                    return
+                self._ended.wait(_LOOK_S)
+
+    def end(self) -> None:
+        """Let the thread go."""
+        self._ended.set()
+
+
+@contextmanager
+def _watch(containers: Containers, run: ContainerRun, stop: Event) -> Iterator[_Watch]:
+    watch = _Watch(containers, run, stop)
+    Thread(target=watch.watch, name=run.trial, daemon=True).start()
+    try:
+        yield watch
+    finally:
+        watch.end()
+
+
 def options(client: APIClient, run: ContainerRun) -> dict[str, Any]:
     """Return what the engine is told of a container, as ``create_container`` of its SDK takes it."""
     from docker.types import DeviceRequest, Mount
 
-    memory = int(client.info()["MemTotal"] * _MEMORY_SHARE)
+    engine = client.info()
+    memory = int(engine["MemTotal"] * _MEMORY_SHARE)
+    # A rootless engine runs as the calling user: its root is that user, and any other id is somebody else on the host.
+    rootless = any("rootless" in option for option in engine.get("SecurityOptions") or ())
     mounts = [Mount(m.target, str(m.source), type="bind", read_only=m.read_only) for m in run.mounts]
     return {
         "image": run.image,
         # Not by way of the image's own entry point: on the cluster a job's command does not go there either.
         "entrypoint": ["/bin/sh", "-e", "-c"],
         "command": [run.command],
-        "user": run.user,
+        "user": "0:0" if rootless else run.user,
         "working_dir": run.workdir,
         # The account has no name in the image; programs that ask for one look here first.
         "environment": {"HOME": HOME, "USER": "controller", "LOGNAME": "controller", **run.env},

@@ -63,7 +63,9 @@ def _plan_test(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wai
     failure = draft.recent(action.key)
     if failure is not None:
         return None, wait_for(failure)
-    build, wait = _plan_build(draft, image, why=why)
+    build, wait = (
+        _plan_build(draft, image, why=why) if isinstance(image.origin, Build) else (None, _no_engine(draft, image))
+    )
     if wait is not None:
         return None, wait
     draft.actions.setdefault(action.key, action)
@@ -93,11 +95,10 @@ def _plan_publish(
 def _plan_build(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wait | None]:
     if not isinstance(image.origin, Build):
         return None, Wait(NO_ROUTE, f"image {image.name}: this version cannot use from: or sif:; build it instead")
+    if (wait := _no_engine(draft, image)) is not None:
+        return None, wait
     engine = draft.observed.engine
-    if engine is None or engine.images is None:
-        error = engine.error if engine else "the Docker Engine was not asked"
-        return None, Wait(engine.error_reason if engine else "EngineUnknown", f"image {image.name}: {error}")
-    if image.identity in engine.images:
+    if engine is not None and image.identity in (engine.images or ()):
         return None, None
     build = BuildImage(image=image, build=image.origin, why=f"{why}, nor has the Docker Engine the image")
     failure = draft.recent(build.key)
@@ -105,3 +106,11 @@ def _plan_build(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wa
         return None, wait_for(failure)
     draft.actions.setdefault(build.key, build)
     return build.key, None
+
+
+def _no_engine(draft: Draft, image: Image) -> Wait | None:
+    engine = draft.observed.engine
+    if engine is not None and engine.images is not None:
+        return None
+    error = engine.error if engine else "the Docker Engine was not asked"
+    return Wait(engine.error_reason if engine else "EngineUnknown", f"image {image.name}: {error}")

@@ -52,7 +52,7 @@ class _Unit:
 
 def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outcomes:
     """Carry out a plan; return the outcome of every action that was begun. ``stop`` keeps new ones from starting."""
-    waiting = _units(plan, observed, hands)
+    waiting = _units(plan, observed, hands, stop)
     outcomes: Outcomes = {}
     running: dict[Future[Outcomes], _Unit] = {}
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -75,7 +75,7 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outco
     return outcomes
 
 
-def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
+def _units(plan: Plan, observed: Observed, hands: Hands, stop: Event) -> list[_Unit]:
     units: list[_Unit] = []
     cancels: dict[str, list[CancelRun]] = defaultdict(list)
     stages: dict[str, list[StageFiles]] = defaultdict(list)
@@ -86,7 +86,7 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
             case BuildImage():
                 units.append(_Unit((action,), needs, partial(acting.build, hands, action)))
             case TestImage():
-                units.append(_Unit((action,), needs, partial(test_image, hands, action)))
+                units.append(_Unit((action,), needs, partial(test_image, hands, action, stop)))
             case PublishImage():
                 units.append(_Unit((action,), needs, partial(acting.publish, hands, action)))
             case StageFiles():

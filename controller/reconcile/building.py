@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.model.errors import StalledError, TransientError
+from controller.model.errors import TransientError
 from controller.model.images import Build, Image
 from controller.model.plans import BuildImage
 from controller.reconcile.acting import build
@@ -10,17 +10,17 @@ from controller.reconcile.hands import Hands
 
 
 def ensure_built(hands: Hands, image: Image) -> None:
-    """Build an image unless the engine has it.
+    """Build an image unless the engine has it, or does not make it at all.
 
     Raises:
         TransientError: BuildFailed, EngineUnavailable.
-        StalledError: DockerfileInvalid; NothingToBuild: the engine does not make it.
+        StalledError: DockerfileInvalid.
     """
+    if not isinstance(image.origin, Build):
+        return
     seen = hands.engine.observe()
     if seen.images is None:
         raise TransientError(seen.error_reason, seen.error)
     if image.identity in seen.images:
         return
-    if not isinstance(image.origin, Build):
-        raise StalledError("NothingToBuild", f"image {image.name} is not built by the Docker Engine")
     build(hands, BuildImage(image=image, build=image.origin, why="asked for"))

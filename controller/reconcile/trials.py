@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 
 from controller.model.digests import short
 from controller.model.errors import StalledError, TransientError
@@ -22,9 +23,9 @@ _TAIL_LINES = 15
 _TAIL_BYTES = 4096
 
 
-def test_image(hands: Hands, action: TestImage) -> Outcomes:
+def test_image(hands: Hands, action: TestImage, stop: Event) -> Outcomes:
     """Run an image's test; one that fails is an error, for good once it has failed often enough."""
-    trial = try_image(hands, action.image, action.test)
+    trial = try_image(hands, action.image, action.test, stop=stop)
     if trial.passed:
         return {action.key: None}
     raise (StalledError if trial.settled else TransientError)(trial.reason, trial.message)
@@ -37,19 +38,20 @@ def try_image(
     *,
     output: Output = lambda piece: None,
     keep: Path | None = None,
+    stop: Event | None = None,
 ) -> Trial:
-    """Run an image's test, whatever is remembered of it. The engine must have the image.
+    """Run an image's test, whatever is remembered of it. The engine must have the image, if it builds it.
 
     With ``keep``, what it has left in its workplace is moved there.
 
     Raises:
-        WaitingError: the same test is under way (``TestRunning``).
+        WaitingError: the same test is under way (``TestRunning``); ``stop`` was set (``Stopping``).
         StalledError: GpuUnavailable, EngineNotLocal.
         TransientError: CloneFailed, EngineUnavailable, EngineRefused.
     """
     with workplace(hands, name_of(image, test), f"image {image.name}") as place:
         try:
-            trial, _ = attempt(hands, image, test, place, output)
+            trial, _ = attempt(hands, image, test, place, output, stop)
         finally:
             if keep is not None:
                 discard(keep)
@@ -57,12 +59,14 @@ def try_image(
         return trial
 
 
-def attempt(hands: Hands, image: Image, test: ImageTest, place: Workplace, output: Output) -> tuple[Trial, Workplace]:
+def attempt(
+    hands: Hands, image: Image, test: ImageTest, place: Workplace, output: Output, stop: Event | None = None
+) -> tuple[Trial, Workplace]:
     """Run a test in a workplace that is held, and remember its outcome; return that, and the place with its data."""
     path = trial_log(hands.state_dir, image, test)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        trial, place = _run(hands, image, test, place, _Log(file.write, output, path))
+        trial, place = _run(hands, image, test, place, _Log(file.write, output, path), stop)
     key = trial_key(image, test)
     hands.journal.save_fact(key, json.dumps(asdict(trial)))
     if trial.passed:
@@ -74,7 +78,8 @@ def trials_of(desired: Desired, journal: Journal) -> Mapping[str, Trial]:
     """Return what is remembered of the tests that a commit has, by key."""
     tests = {trial_key(image, image.test) for image in desired.images.values() if image.test is not None}
     facts = {key: journal.fact(key) for key in tests}
-    return {key: _read(text) for key, text in facts.items() if text is not None}
+    read = {key: _read(text) for key, text in facts.items() if text is not None}
+    return {key: trial for key, trial in read.items() if trial is not None}
 
 
 def trial_log(state_dir: Path, image: Image, test: ImageTest) -> Path:
@@ -82,14 +87,15 @@ def trial_log(state_dir: Path, image: Image, test: ImageTest) -> Path:
     return state_dir / "trials" / f"{image.name}-{short(image.identity)}-{short(test.digest)}.log"
 
 
-def _run(hands: Hands, image: Image, test: ImageTest, place: Workplace, output: _Log) -> tuple[Trial, Workplace]:
-    hands.engine.tag(image)
-    commit, place, ended = prepare(hands, image, test, place, output)
+def _run(
+    hands: Hands, image: Image, test: ImageTest, place: Workplace, output: _Log, stop: Event | None
+) -> tuple[Trial, Workplace]:
+    commit, place, ended = prepare(hands, image, test, place, output, stop)
     what = "dataset_command" if ended.exit_code else "run_command"
     if not ended.exit_code:
         hands.say(trial_key(image, test), "running the test")
         output(f"# {test.run_command}\n".encode())
-        ended = hands.containers.run(container_of(hands, image, test, place, test.run_command), output)
+        ended = hands.containers.run(container_of(hands, image, test, place, test.run_command), output, stop=stop)
     if ended.exit_code == 0 and not ended.timed_out:
         return Trial(passed=True, count=0, commit=commit, log=str(output.path)), place
     how = f"ended with exit code {ended.exit_code}"
@@ -97,20 +103,24 @@ def _run(hands: Hands, image: Image, test: ImageTest, place: Workplace, output: 
         how = "ran out of memory"
     if ended.timed_out:
         how = f"took longer than {test.time_s} s and was ended"
-    before = hands.journal.fact(trial_key(image, test))
+    before = _read(hands.journal.fact(trial_key(image, test)) or "")
     trial = Trial(
         passed=False,
         reason="TestTimeout" if ended.timed_out else "TestFailed",
         message=f"image {image.name}: {what} of its test {how} (output: {output.path}):\n{output.tail}",
-        count=1 if before is None else _read(before).count + 1,
+        count=1 if before is None else before.count + 1,
         commit=commit,
         log=str(output.path),
     )
     return trial, place
 
 
-def _read(text: str) -> Trial:
-    return Trial(**json.loads(text))
+def _read(text: str) -> Trial | None:
+    try:
+        return Trial(**json.loads(text))
+    except (TypeError, ValueError):
+        # Written by another version: to test again does no harm.
+        return None
 
 
 class _Log:

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
+from typing import assert_never
 
 import structlog
 from filelock import FileLock, Timeout
 
 from controller.containers.trials import DATA, HOME, REPOSITORY, ContainerRun, Ended, Mounted
 from controller.model.digests import digest_of, short
-from controller.model.errors import ControllerError, WaitingError
-from controller.model.images import Image, ImageTest
+from controller.model.errors import ControllerError, StalledError, WaitingError
+from controller.model.images import Build, Image, ImageTest, RegistryImage, SifFile
 from controller.model.plans import trial_key
 from controller.reconcile.hands import Hands
 from controller.repository.clones import clone
@@ -81,7 +83,7 @@ def name_of(image: Image, test: ImageTest) -> str:
 
 
 def prepare(
-    hands: Hands, image: Image, test: ImageTest, place: Workplace, output: Output
+    hands: Hands, image: Image, test: ImageTest, place: Workplace, output: Output, stop: Event | None = None
 ) -> tuple[str, Workplace, Ended]:
     """Clone, and see that the data are there; return the commit, the place with its data, and how that ended."""
     commit = ""
@@ -91,15 +93,15 @@ def prepare(
         output(f"# {test.repo_url} at {commit}\n".encode())
     if not test.dataset_command:
         return commit, place, Ended(exit_code=0)
-    data, ended = _data(hands, image, test, place, output)
+    data, ended = _data(hands, image, test, place, output, stop)
     return commit, replace(place, data=data), ended
 
 
 def container_of(hands: Hands, image: Image, test: ImageTest, place: Workplace, command: str) -> ContainerRun:
-    """Return the container that a command of a test runs in."""
+    """Return the container that a command of a test runs in; an image that is not built is fetched for it."""
     values = {**test.placeholders, DATA_DIRECTORY: DATA} if test.dataset_command else test.placeholders
     return ContainerRun(
-        image=f"controller/{image.name}:{short(image.identity)}",
+        image=_on_engine(hands, image),
         command=with_values(command, values),
         workdir=REPOSITORY,
         mounts=place.mounts,
@@ -110,6 +112,22 @@ def container_of(hands: Hands, image: Image, test: ImageTest, place: Workplace, 
         gpus=test.gpus,
         time_s=test.time_s,
     )
+
+
+def _on_engine(hands: Hands, image: Image) -> str:
+    """Return the name by which the engine has an image."""
+    match image.origin:
+        case Build():
+            hands.engine.tag(image)
+            return f"controller/{image.name}:{short(image.identity)}"
+        case RegistryImage():
+            hands.say(f"pull:{image.identity}", f"looking for {image.origin.reference}")
+            return hands.containers.fetch(image.origin)
+        case SifFile():
+            message = f"image {image.name} is a SIF that is there already; a test runs on the Docker Engine"
+            raise StalledError("NotTestable", message)
+        case _:
+            assert_never(image.origin)
 
 
 def sweep(hands: Hands) -> None:
@@ -135,7 +153,9 @@ def discard(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _data(hands: Hands, image: Image, test: ImageTest, place: Workplace, output: Output) -> tuple[Path | None, Ended]:
+def _data(
+    hands: Hands, image: Image, test: ImageTest, place: Workplace, output: Output, stop: Event | None
+) -> tuple[Path | None, Ended]:
     """Return the directory of the data, made once for each text of the command, and how making it ended."""
     run = container_of(hands, image, test, place, test.dataset_command)
     says = [run.command]
@@ -153,7 +173,7 @@ def _data(hands: Hands, image: Image, test: ImageTest, place: Workplace, output:
         discard(part)
         part.mkdir()
         mounts = (*place.mounts, Mounted(source=part, target=DATA))
-        ended = hands.containers.run(replace(run, workdir=DATA, mounts=mounts), output)
+        ended = hands.containers.run(replace(run, workdir=DATA, mounts=mounts), output, stop=stop)
         if ended.exit_code or ended.timed_out:
             discard(part)
             return None, replace(ended, exit_code=ended.exit_code or 1)

@@ -17,6 +17,7 @@ from controller.model.files import FileEntry
 from controller.model.images import Build, Image
 from controller.specs.filesets import normal
 from controller.specs.parse import parse_blob
+from controller.specs.templates import RENDERED
 from controller.specs.tree import EditedTree, Tree
 
 _LINK = 0o120000
@@ -25,7 +26,7 @@ _DEPENDENCIES = ("requirements*.txt", "environment.y*ml", "pyproject.toml", "con
 
 
 class WorkingCopy:
-    """A build context and the file of the Image's spec, below ``root`` by their paths in the commit."""
+    """A build context, or a template of the repository, and the spec's file: below ``root``, by their paths."""
 
     def __init__(self, tree: Tree, image: Image, root: Path) -> None:
         self.root = root
@@ -39,8 +40,11 @@ class WorkingCopy:
 
     @property
     def dockerfile(self) -> str | None:
-        """Path of the Dockerfile; None where the image is not built from this repository."""
-        return None if self.context is None else join(self.context, self._dockerfile)
+        """Path of the Dockerfile; None where the image is not built from files of this repository."""
+        if self.context is None:
+            return None
+        whole = join(self.context, self._dockerfile)
+        return next((path for path in (whole, whole + RENDERED) if path in self._paths), None)
 
     @property
     def dependencies(self) -> str | None:
@@ -109,12 +113,12 @@ class WorkingCopy:
         if not isinstance(image.origin, Build) or image.origin.context.repository:
             return None
         verdict = parse_blob(self._tree.read(self._there[self.spec].oid))
-        data: Mapping[str, Mapping[str, str]]
-        data = next((spec.data for spec in verdict.specs if spec.key == f"Image/{image.name}"), {})
-        if "context" not in data.get("build", {}):
-            return None
+        build: Mapping[str, str]
+        build = next((spec.data["build"] for spec in verdict.specs if spec.key == f"Image/{image.name}"), {})
+        template = build.get("template", "")
+        directory = build.get("context", template if "/" in template else None)
         self._dockerfile = image.origin.dockerfile
-        return normal(data["build"]["context"])
+        return None if directory is None else normal(directory)
 
     def _editable(self) -> Iterator[str]:
         yield self.spec

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from controller.containers.trials import DATA, HOME, REPOSITORY, ContainerRun, Containers, Ended, Mounted
-from controller.model.errors import StalledError, TransientError
+from controller.model.errors import ControllerError, StalledError, TransientError, WaitingError
 from tests.e2e.harness import wait_for
 
 pytestmark = pytest.mark.docker
@@ -92,7 +92,7 @@ def test_what_takes_too_long_is_ended(run: ContainerRun) -> None:
 
 def test_what_takes_too_much_memory_is_ended(run: ContainerRun) -> None:
     """A test may not take the machine with it: the engine is told how much there is for it."""
-    told = inspect(run, "sleep 60")
+    told = inspect(run)
     total = int(subprocess.run(["docker", "info", "-f", "{{.MemTotal}}"], capture_output=True, text=True).stdout)
     assert 0 < told["HostConfig"]["Memory"] < total
     assert told["HostConfig"]["PidsLimit"] > 0
@@ -128,6 +128,15 @@ def test_a_directory_that_the_engine_does_not_see(run: ContainerRun, tmp_path: P
     assert gone.value.reason == "ImageGone"
 
 
+def test_a_controller_that_ends_does_not_wait_for_it(run: ContainerRun) -> None:
+    """Asked to stop, it ends the container; that says nothing of the image."""
+    stop = threading.Event()
+    with pytest.raises(WaitingError) as ended:
+        Containers().run(replace(run, command="echo begun; sleep 600"), lambda piece: stop.set(), stop=stop)
+    assert ended.value.reason == "Stopping"
+    assert left(run) == []
+
+
 def test_an_interrupted_test_takes_its_container_along(run: ContainerRun) -> None:
     """Ctrl+C while it runs: the container is gone when the exception arrives."""
 
@@ -141,9 +150,7 @@ def test_an_interrupted_test_takes_its_container_along(run: ContainerRun) -> Non
 
 def test_what_a_killed_process_left_is_taken_away(run: ContainerRun) -> None:
     """By its label, and nobody else's; twice does no harm."""
-    thread = threading.Thread(target=lambda: Containers().run(replace(run, command="sleep 600"), print), daemon=True)
-    thread.start()
-    wait_for("the container is there", lambda: left(run))
+    thread = begun(run)
     assert Containers().remove(run.trial, "somebody-else") == 0
     assert Containers().remove(run.trial, run.instance) == 1
     wait_for("it is gone", lambda: not left(run))
@@ -151,18 +158,29 @@ def test_what_a_killed_process_left_is_taken_away(run: ContainerRun) -> None:
     thread.join(60)
 
 
-def inspect(run: ContainerRun, command: str) -> Any:
+def begun(run: ContainerRun) -> threading.Thread:
+    """Start a container that goes on until it is taken away."""
+    printed = threading.Event()
+
+    def go() -> None:
+        # Taken away under its feet: how that ends is nobody's business here.
+        with suppress(ControllerError):
+            Containers().run(replace(run, command="echo begun; sleep 600"), lambda piece: printed.set())
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    assert printed.wait(60)
+    return thread
+
+
+def inspect(run: ContainerRun) -> Any:
     """Return what the engine tells of the container while it runs."""
     from docker import from_env
 
-    thread = threading.Thread(target=lambda: Containers().run(replace(run, command=command), print), daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not left(run):
-        assert time.monotonic() < deadline
+    thread = begun(run)
     client = from_env().api
     told = client.inspect_container(left(run)[0])
+    client.close()
     Containers().remove(run.trial, run.instance)
     thread.join(60)
-    client.close()
     return told
