@@ -24,7 +24,7 @@ def build(hands: Hands, action: BuildImage) -> Outcomes:
     image = action.image
     log_path = build_log(hands.state_dir, image.name, image.identity)
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    tree = hands.tree_at(action.build.context.commit)
+    tree = hands.tree_of(action.build.context)
     failpoint("build.before")
     with tempfile.TemporaryFile() as context, log_path.open("w", encoding="utf-8") as log:
         write_tar(context, [("", tree, action.build.context.entries)])
@@ -70,7 +70,7 @@ def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:
     """Upload what jobs name, all that one cluster lacks in one go."""
     client = hands.client_of(actions[0].cluster.name)
     with tempfile.TemporaryFile(dir=hands.state_dir) as archive:
-        parts = [(a.files.tree, hands.tree_at(a.files.commit), a.files.entries) for a in actions]
+        parts = [(a.files.tree, hands.tree_of(a.files), a.files.entries) for a in actions]
         write_tar(archive, parts, last=LAST_MEMBER)
         archive.seek(0)
         failpoint("stage.before")

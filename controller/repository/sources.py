@@ -26,8 +26,6 @@ from controller.repository.url import RemoteUrl, is_loopback, parse_url
 _PINS = "refs/pins/"
 """A commit that was ever in force is kept by a ref of its own: a branch may move away from it."""
 _FULL_ID = re.compile("[0-9a-f]{40}")
-_TREE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
-_MOST_READ = 1 << 16
 
 
 class RefNotFound(StalledError):
@@ -127,22 +125,6 @@ def auth_for(url: RemoteUrl, specs: RemoteUrl, auth: RemoteAuth) -> RemoteAuth:
     if (url.scheme, url.host, url.port) == (specs.scheme, specs.host, specs.port):
         return auth
     return replace(auth, username=None, token_file=None, token_env=None)
-
-
-def left_out(tree: CommitTree, directory: str) -> str:
-    """Return what of a context is not fetched, as a sentence for a person; "" when it is all there."""
-    prefix = directory + "/" if directory else ""
-    read = {entry.path: entry.oid for entry in tree.entries() if entry.path.endswith((".gitmodules", ".gitattributes"))}
-    said = []
-    if ".gitmodules" in read:
-        text = tree.read(read[".gitmodules"], limit=_MOST_READ).decode("utf-8", "replace")
-        inside = sorted(path for path in _TREE.findall(text) if path.startswith(prefix))
-        if inside:
-            said.append(f"its sub-modules are not fetched and are missing in the build: {', '.join(inside[:5])}")
-    attributes = [oid for path, oid in read.items() if path.endswith(".gitattributes")]
-    if any(b"filter=lfs" in tree.read(oid, limit=_MOST_READ) for oid in attributes):
-        said.append("files that it keeps in Git LFS are pointers in the build, not their contents")
-    return "; ".join(said)
 
 
 def _check_place(url: RemoteUrl, specs: RemoteUrl) -> None:

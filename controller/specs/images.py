@@ -11,7 +11,16 @@ from controller.model.images import Build, Image, Origin, RegistryImage, SifFile
 from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.nearest import did_you_mean
-from controller.specs.outside import Answer, GitSource, PinnedDigest, PinnedTree, Source, Unresolved, source_in
+from controller.specs.outside import (
+    Answer,
+    GitSource,
+    PinnedDigest,
+    PinnedTree,
+    Source,
+    Unresolved,
+    left_out,
+    source_in,
+)
 from controller.specs.references import reference_of
 from controller.specs.templates import (
     DESCRIPTION,
@@ -55,8 +64,19 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         source=assembly.source(document),
         identity=digest_of(covered),
         origin=origin,
-        notice="" if answer is None or isinstance(answer, Unresolved) else answer.notice,
+        notice=_notice(data, answer),
     )
+
+
+def _notice(data: Mapping[str, Any], answer: Answer | None) -> str:
+    match answer:
+        case PinnedTree():
+            missing = left_out(answer.tree, normal(data["build"].get("context", ".")))
+            return "; ".join(filter(None, (answer.notice, missing)))
+        case PinnedDigest():
+            return answer.notice
+        case _:
+            return ""
 
 
 def sources_of(documents: Mapping[str, PlacedSpec]) -> list[Source]:

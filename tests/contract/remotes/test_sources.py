@@ -9,7 +9,7 @@ import pytest
 
 from controller.model.errors import ConfigurationError, ControllerError
 from controller.repository.auth import RemoteAuth
-from controller.repository.sources import RefNotFound, SourceRepository, auth_for, left_out
+from controller.repository.sources import RefNotFound, SourceRepository, auth_for
 from controller.repository.url import parse_url
 from tests.contract.remotes.conftest import Backend, git
 
@@ -109,15 +109,3 @@ def test_specs_from_elsewhere_name_nothing_on_this_machine(url: str, tmp_path: P
     specs = parse_url("https://example.org/specs.git")
     with pytest.raises(ConfigurationError, match="must not name a repository on the controller's own machine"):
         SourceRepository(tmp_path, url, specs=specs, auth=RemoteAuth())
-
-
-def test_what_is_left_out_is_said(path_backend: Backend) -> None:
-    modules = '[submodule "a"]\n\tpath = ctx/libs/a\n\turl = x\n[submodule "b"]\n\tpath = b\n\turl = x\n'
-    path_backend.origin.commit({".gitmodules": modules, "ctx/.gitattributes": "*.bin filter=lfs -text\n"})
-    source = repository(path_backend)
-    commit = source.resolve(["main"])["main"]
-    assert isinstance(commit, str)
-    said = left_out(source.tree(commit), "ctx")
-    assert "ctx/libs/a" in said
-    assert ", b" not in said
-    assert "Git LFS" in said
