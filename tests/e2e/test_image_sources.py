@@ -51,6 +51,54 @@ def test_an_image_built_from_another_repository(
     assert project.resource("Image", "tiny")["details"][f"commit of {url}"] == second
 
 
+@pytest.mark.sandbox
+@pytest.mark.docker
+def test_a_template_becomes_an_image_that_runs(
+    project: Project, slurm: Slurm, own_images: None, session_name: str
+) -> None:
+    """Begun by the command, committed as written: built, converted, run. Then the same without files of one's own."""
+    base, title = "base=debian:trixie-slim", f"title={session_name}"
+    began = project.controller(
+        "image", "template", "python", "--name", "mine", "--out", str(project.clone / "images"),
+        "--set", base, "--set", title, expect=0,
+    )  # fmt: skip
+    assert "controller validate" in began.out
+    written = {p: (project.clone / p).read_text() for p in ("images/mine.yaml", "images/mine/requirements.txt")}
+    words = job("words", "cat /opt/requirements.txt", cluster="hpc", image="mine")
+    cluster = slurm(containers="apptainer")
+    project.commit({**written, "specs.yaml": documents(cluster, words)})
+    project.controller("validate", str(project.clone), expect=0)
+    assert project.planned() == ["build", "publish", "submit"]
+    project.settle()
+    assert project.controller("logs", "words", expect=0).out == written["images/mine/requirements.txt"]
+
+    values = {"base": "debian:trixie-slim", "title": f"{session_name}-2", "requirements": ["# nothing"]}
+    image = {"kind": "Image", "name": "straight", "build": {"template": "python", "values": values}}
+    other = job("other", "tail -n 1 /opt/requirements.txt", cluster="hpc", image="straight")
+    project.commit({"specs.yaml": documents(cluster, image, words, other)})
+    assert project.planned() == ["build", "publish", "submit"]
+    project.settle()
+    assert project.controller("logs", "other", expect=0).out == "# nothing\n"
+    assert project.planned() == []
+
+
+@pytest.mark.docker
+def test_a_template_that_does_not_render_says_where(project: Project, own_images: None) -> None:
+    """A defect of the template stops its image alone, with file, line and cause."""
+    files = {
+        "templates/mine/template.yaml": "description: Mine\n",
+        "templates/mine/Dockerfile.j2": "FROM scratch\nENV A={{ a }}\n",
+    }
+    image = {"kind": "Image", "name": "mine", "build": {"template": "templates/mine"}}
+    project.commit({**files, "specs.yaml": documents(project.here(), image, job("fine", "true"))})
+    ran = project.controller("reconcile", "--once", expect=1)
+    assert "TemplateFailed" in ran.err
+    status, reason, message = project.condition("Image", "mine", "Stalled")
+    assert (status, reason) == ("True", "TemplateFailed")
+    assert "templates/mine cannot be rendered: Dockerfile.j2:2: 'a' is undefined" in message
+    project.passes_until("fine is done", lambda: project.state("fine") == "Succeeded")
+
+
 def test_a_repository_that_is_gone_changes_nothing(project: Project, elsewhere: Origin) -> None:
     """The pinned commit stays in force, the status says so, and what ran does not run again."""
     url = str(elsewhere.bare)
