@@ -16,8 +16,9 @@ from controller.cli.options import Given
 from controller.model.errors import ConfigurationError, WaitingError
 
 if TYPE_CHECKING:
-    from controller.model.resources import Desired
-    from controller.reconcile.hands import Hands, Say
+    from controller.containers.engine import Engine
+    from controller.reconcile.hands import Say
+    from controller.reconcile.pins import Pins
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
     from controller.repository.mirror import Mirror
@@ -72,6 +73,21 @@ def open_mirror(settings: Settings) -> Mirror:
     return Mirror(settings.state_dir / "mirror.git", settings.repo, settings.auth)
 
 
+def open_pins(settings: Settings, mirror: Mirror, engine: Engine) -> Pins:
+    """Return what knows, and finds out, at which commit or digest other sources are in force."""
+    from controller.containers.registry import digest_now
+    from controller.reconcile.pins import Pins
+
+    return Pins(
+        settings.state_dir / "sources",
+        specs=mirror.url,
+        auth=settings.auth,
+        clock=time.time,
+        ask_registry=digest_now,
+        ask_engine=engine.named,
+    )
+
+
 @contextmanager
 def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
     """Yield a reconciler built from the settings; close it afterwards."""
@@ -81,13 +97,15 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
     from controller.store.journal import Journal
     from controller.store.verdicts import Verdicts
 
+    mirror, engine = open_mirror(settings), Engine()
     reconciler = Reconciler(
         settings,
-        mirror=open_mirror(settings),
+        mirror=mirror,
         journal=Journal(settings.state_dir / "journal.sqlite3"),
         verdicts=Verdicts(settings.state_dir / "verdicts.sqlite3"),
-        engine=Engine(),
+        engine=engine,
         clients=Clients(settings.instance, ssh_config=settings.ssh_config),
+        pins=open_pins(settings, mirror, engine),
         clock=time.time,
         say=say,
     )
@@ -95,40 +113,6 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
         yield reconciler
     finally:
         reconciler.close()
-
-
-def read_newest(settings: Settings, mirror: Mirror) -> Desired:
-    """Return what the newest commit asks for."""
-    from controller.specs.compile import load
-
-    mirror.fetch(settings.branch)
-    return load(mirror.tree(mirror.head(settings.branch), settings.path))
-
-
-@contextmanager
-def open_hands(settings: Settings, mirror: Mirror, desired: Desired, *, say: Say) -> Iterator[Hands]:
-    """Yield what actions are carried out with, for a command that is no pass; close it afterwards."""
-    from controller.containers.engine import Engine
-    from controller.reconcile.clients import Clients
-    from controller.reconcile.hands import Hands
-    from controller.store.journal import Journal
-
-    clients = Clients(settings.instance, ssh_config=settings.ssh_config)
-    journal = Journal(settings.state_dir / "journal.sqlite3")
-    try:
-        yield Hands(
-            journal=journal,
-            engine=Engine(),
-            client_of=lambda name: clients.of(desired.clusters[name]),
-            tree_at=lambda commit: mirror.tree(commit, settings.path),
-            instance=settings.instance,
-            state_dir=settings.state_dir,
-            clock=time.time,
-            say=say,
-        )
-    finally:
-        clients.close()
-        journal.close()
 
 
 @contextmanager

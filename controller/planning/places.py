@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.model.conditions import ResourceStatus, Truth
-from controller.model.images import Image
+from controller.model.files import FileSet
+from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
 from controller.planning.history import History
@@ -65,6 +66,7 @@ def image_status(
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
     details |= {name: value for name, value in trial_details(image, history).items() if value}
     failed = next((f for key, f in sorted(history.failures.items()) if _concerns(key, image)), None)
+    details |= pins_of(image)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
     if (where and all(where.values())) or (not where and on_engine):
@@ -109,6 +111,18 @@ def image_status(
 def _concerns(key: str, image: Image) -> bool:
     """Whether an action's failure is one of the image's; one of a test only while jobs wait for that test."""
     return image.identity in key.split(":") and (not key.startswith("test:") or key == gate_of(image))
+
+
+def pins_of(image: Image) -> dict[str, str]:
+    """Return at which commit or digest an image's source is in force, and what else is to be known of it."""
+    match image.origin:
+        case Build(context=FileSet(repository=url, commit=commit)) if commit and url:
+            pins = {f"commit of {url}": commit}
+        case RegistryImage(reference=reference, digest=digest):
+            pins = {f"digest of {reference}": digest}
+        case _:
+            pins = {}
+    return {**pins, "source": image.notice} if image.notice else pins
 
 
 def _sif_at(seen: ClusterObservation | None, identity: str) -> bool | None:

@@ -16,6 +16,7 @@ from controller.model.conditions import ACTIVE, ResourceStatus, Truth
 from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
+from controller.model.files import FileSet
 from controller.model.observed import EngineObservation, Observed
 from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
 from controller.model.resources import Desired, owner_of
@@ -27,6 +28,7 @@ from controller.reconcile.applying import apply
 from controller.reconcile.clients import Clients
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
+from controller.reconcile.pins import PINS, Pins
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
@@ -37,6 +39,8 @@ from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
 from controller.specs.compile import load
+from controller.specs.templates import BUILTIN, BuiltinTree
+from controller.specs.tree import Tree
 from controller.store.journal import Journal
 from controller.store.verdicts import Verdicts
 
@@ -88,6 +92,7 @@ class Reconciler:
         verdicts: Verdicts,
         engine: Engine,
         clients: Clients,
+        pins: Pins,
         clock: Callable[[], float],
         say: Say = lambda key, text: None,
     ) -> None:
@@ -97,6 +102,7 @@ class Reconciler:
         self._verdicts = verdicts
         self._engine = engine
         self._clients = clients
+        self._pins = pins
         self._clock = clock
         self._say = say
         self._status_branch = StatusBranch(mirror, settings.status_branch)
@@ -113,7 +119,8 @@ class Reconciler:
         before = self._journal.runs()
         standings = self._journal.resources()
         active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
-        desired = with_last_good(self._load(commit), standings, self._tree_or_none, active=active)
+        self._pins.begin(self._journal.fact(PINS))
+        desired = with_last_good(self._load(commit), standings, self._tree_or_none, self._pins.resolve, active=active)
         desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
         sight = look(
             desired,
@@ -152,11 +159,12 @@ class Reconciler:
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
             times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
             self._journal.save_fact("clockworks", json.dumps(times))
+            self._journal.save_fact(PINS, self._pins.saved())
             # Before anything is done: what a pass begins and does not live to report needs its last good spec.
             self._journal.save_resources(standings_of(ahead.desired), forget=())
             failpoint("look.remember.after")
             on_plan(ahead.plan)
-            hands = self._hands(ahead.desired)
+            hands = self.hands(ahead.desired)
             sweep(hands)
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
             statuses, observed = self._after(ahead, outcomes)
@@ -176,6 +184,16 @@ class Reconciler:
                 status_commit=commit,
                 report_error=error,
             )
+
+    def newest(self) -> Desired:
+        """Read the newest commit, for a command that is no pass."""
+        self.mirror.fetch(self.settings.branch)
+        self._pins.begin(self._journal.fact(PINS))
+        return self.load(self._tree(self.mirror.head(self.settings.branch)))
+
+    def load(self, tree: Tree) -> Desired:
+        """Return what a commit's files, or files that might become one, ask for."""
+        return load(tree, cache=self._verdicts, resolve=self._pins.resolve)
 
     def close(self) -> None:
         """Let go of connections and files."""
@@ -229,12 +247,13 @@ class Reconciler:
         if not ahead.plan.holds:
             self._journal.save_fact("commit", desired.commit)
 
-    def _hands(self, desired: Desired) -> Hands:
+    def hands(self, desired: Desired) -> Hands:
+        """Return what actions on a commit are carried out with."""
         return Hands(
             journal=self._journal,
             engine=self._engine,
             client_of=self._client_of(desired),
-            tree_at=self._tree,
+            tree_of=self._tree_of,
             instance=self.settings.instance,
             state_dir=self.settings.state_dir,
             clock=self._clock,
@@ -246,12 +265,19 @@ class Reconciler:
         return lambda name: self._clients.of(clusters[name])
 
     def _load(self, commit: str) -> Desired:
-        desired = load(self._tree(commit), cache=self._verdicts)
+        desired = self.load(self._tree(commit))
         self._verdicts.save()
         return desired
 
     def _tree(self, commit: str) -> CommitTree:
         return self.mirror.tree(commit, self.settings.path)
+
+    def _tree_of(self, files: FileSet) -> Tree:
+        if files.repository.startswith(BUILTIN):
+            return BuiltinTree(files.repository.removeprefix(BUILTIN))
+        if files.repository:
+            return self._pins.tree(files.repository, files.commit)
+        return self._tree(files.commit)
 
     def _tree_or_none(self, commit: str) -> CommitTree | None:
         try:

@@ -12,7 +12,16 @@ from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.image_tests import image_test
 from controller.specs.nearest import did_you_mean
-from controller.specs.outside import Answer, GitSource, PinnedDigest, PinnedTree, Source, Unresolved, source_in
+from controller.specs.outside import (
+    Answer,
+    GitSource,
+    PinnedDigest,
+    PinnedTree,
+    Source,
+    Unresolved,
+    left_out,
+    source_in,
+)
 from controller.specs.references import reference_of
 from controller.specs.templates import (
     DESCRIPTION,
@@ -63,8 +72,19 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         identity=digest_of(covered),
         origin=origin,
         test=test,
-        notice="" if answer is None or isinstance(answer, Unresolved) else answer.notice,
+        notice=_notice(data, answer),
     )
+
+
+def _notice(data: Mapping[str, Any], answer: Answer | None) -> str:
+    match answer:
+        case PinnedTree():
+            missing = left_out(answer.tree, normal(data["build"].get("context", ".")))
+            return "; ".join(filter(None, (answer.notice, missing)))
+        case PinnedDigest():
+            return answer.notice
+        case _:
+            return ""
 
 
 def sources_of(documents: Mapping[str, PlacedSpec]) -> list[Source]:

@@ -202,3 +202,16 @@ def test_one_process_at_a_time_runs_a_test(
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert containers(project) == []
+
+
+def test_an_image_that_is_not_built_is_tested(project: Project, engine: None) -> None:
+    """``from:`` is fetched for its test, here from the engine itself; one with ``sif:`` may have no test."""
+    test = {"run_command": "cat /etc/debian_version", "required": True}
+    spec = {"kind": "Image", "name": "base", "from": "debian:trixie-slim"}
+    project.commit({"specs.yaml": documents({**spec, "test": test})})
+    ran = project.controller("image", "test", "base", expect=0)
+    assert ran.out.splitlines()[0] == "# cat /etc/debian_version"
+    project.one_pass()
+    assert project.resource("Image", "base")["details"]["test"] == "passed"
+    project.commit({"specs.yaml": documents({"kind": "Image", "name": "base", "sif": "/x.sif", "test": test})})
+    assert "a SIF that is there already cannot be tested" in project.controller("image", "test", "base", expect=2).err

@@ -6,7 +6,8 @@ import click
 
 from controller.cli.verbs import Verbs
 
-VERBS: dict[str, str] = {
+VERBS = {
+    "template": "Begin an image from a template.",
     "test": "Run an image's test here and now.",
     "fix": "Mend an image that does not build or pass, step by step.",
 }

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from controller.cli.image.workcopy import WorkingCopy
-    from controller.reconcile.settings import Settings
-    from controller.repository.mirror import Mirror
+    from controller.reconcile.reconciler import Reconciler
 
 
 @click.command(name="fix")
@@ -41,27 +40,25 @@ def command(given: Given, name: str, message: str | None) -> None:
             "controller image fix asks questions, and this is no terminal; "
             "run controller image test and edit the files by hand"
         )
-    from controller.cli.composition import open_hands, open_mirror, read_newest, settings_from
+    from controller.cli.composition import open_reconciler, settings_from
     from controller.cli.image.named import image_named
     from controller.cli.image.session import Session
     from controller.cli.image.workcopy import WorkingCopy
     from controller.service.logs import configure_logging
-    from controller.specs.compile import load
 
     configure_logging("critical")
     settings = settings_from(given)
-    mirror = open_mirror(settings)
-    desired = read_newest(settings, mirror)
-    image = image_named(desired, name)
-    with (
-        _kept_until_committed(settings.state_dir / "fix", name) as place,
-        open_hands(settings, mirror, desired, say=lambda key, text: click.echo(f"  {text}")) as hands,
-    ):
+    with ExitStack() as stack:
+        reconciler = stack.enter_context(open_reconciler(settings, say=lambda key, text: click.echo(f"  {text}")))
+        mirror, desired = reconciler.mirror, reconciler.newest()
+        image = image_named(desired, name)
+        place = stack.enter_context(_kept_until_committed(settings.state_dir / "fix", name))
+        hands = reconciler.hands(desired)
         copy = WorkingCopy(mirror.tree(desired.commit, settings.path), image, place)
         branch = settings.branch or mirror.default_branch()
-        commit = _committer(settings, mirror, message or f"Mend image {name}")
-        edited = replace(hands, tree_at=lambda commit: copy.tree())
-        session = Session(name, copy, edited, reload=load, commit=commit, branch=branch)
+        commit = _committer(reconciler, message or f"Mend image {name}")
+        edited = replace(hands, tree_of=lambda files: hands.tree_of(files) if files.repository else copy.tree())
+        session = Session(name, copy, edited, reload=reconciler.load, commit=commit, branch=branch)
         try:
             done = session.run()
         finally:
@@ -72,12 +69,13 @@ def command(given: Given, name: str, message: str | None) -> None:
     sys.exit(0 if done else 1)
 
 
-def _committer(settings: Settings, mirror: Mirror, message: str) -> Callable[[WorkingCopy], None]:
+def _committer(reconciler: Reconciler, message: str) -> Callable[[WorkingCopy], None]:
     """Return what commits a working copy's changes on top of whatever is newest."""
     from controller.cli.spec_change import open_spec_branch
-    from controller.specs.compile import load
     from controller.specs.effects import Effect, effect_of
     from controller.specs.tree import EditedTree
+
+    settings, mirror = reconciler.settings, reconciler.mirror
 
     def commit(copy: WorkingCopy) -> None:
         found: list[Effect] = []
@@ -94,7 +92,7 @@ def _committer(settings: Settings, mirror: Mirror, message: str) -> Callable[[Wo
                     " leave with q and start again from the newest commit",
                 )
             after = EditedTree(tree, {path: (str(pygit2.hash(data)), data) for path, data in changes.items()})
-            effect = effect_of(load(tree), load(after))
+            effect = effect_of(reconciler.load(tree), reconciler.load(after))
             if effect.problems:
                 raise StalledError("SpecInvalid", f"the change would not be valid: {effect.problems[0].headline()}")
             found[:] = [effect]

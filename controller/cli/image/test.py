@@ -27,7 +27,7 @@ def command(given: Given, name: str, keep: bool, output: str) -> None:
     Exit codes: 0 it passed, 1 it failed, 2 there is no such image or it has no test,
     3 the test could not run: the image does not build, no engine answers.
     """
-    from controller.cli.composition import open_hands, open_mirror, read_newest, settings_from
+    from controller.cli.composition import open_reconciler, settings_from
     from controller.cli.image.named import image_named
     from controller.reconcile.building import ensure_built
     from controller.reconcile.trials import trial_log, try_image
@@ -35,22 +35,22 @@ def command(given: Given, name: str, keep: bool, output: str) -> None:
 
     configure_logging("critical")
     settings = settings_from(given)
-    mirror = open_mirror(settings)
-    desired = read_newest(settings, mirror)
-    image = image_named(desired, name)
-    if image.test is None:
-        where = f"{image.source.path}:{image.source.line}"
-        raise click.UsageError(f"image {name} has no test; give it one in {where}: test: {{run_command: ...}}")
     # What the test prints is the output, unless that is for a program.
     stream = sys.stderr if output == "json" else sys.stdout
-    log = trial_log(settings.state_dir, image, image.test)
-    kept = log.with_suffix(".kept") if keep else None
 
     def show(piece: bytes) -> None:
         stream.buffer.write(piece)
         stream.flush()
 
-    with open_hands(settings, mirror, desired, say=lambda key, text: click.echo(f"  {text}", err=True)) as hands:
+    with open_reconciler(settings, say=lambda key, text: click.echo(f"  {text}", err=True)) as reconciler:
+        desired = reconciler.newest()
+        image = image_named(desired, name)
+        if image.test is None:
+            where = f"{image.source.path}:{image.source.line}"
+            raise click.UsageError(f"image {name} has no test; give it one in {where}: test: {{run_command: ...}}")
+        log = trial_log(settings.state_dir, image, image.test)
+        kept = log.with_suffix(".kept") if keep else None
+        hands = reconciler.hands(desired)
         ensure_built(hands, image)
         trial = try_image(hands, image, image.test, output=show, keep=kept)
     _tell(image, trial, kept, output)

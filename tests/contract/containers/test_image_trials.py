@@ -35,7 +35,7 @@ def hands(engine: None, tmp_path: Path) -> Iterator[Hands]:
         journal=journal,
         engine=Engine(),
         client_of=none,
-        tree_at=none,
+        tree_of=none,
         instance="contract",
         state_dir=tmp_path,
         clock=time.time,

@@ -105,7 +105,7 @@ def carry_out(journal: Journal, tmp_path: Path) -> Callable[..., dict[str, Contr
             journal=journal,
             engine=cast(Any, FailingEngine(builds)),
             client_of=lambda name: cast(Any, by_name[name]),
-            tree_at=lambda commit: cast(Any, None),
+            tree_of=lambda files: cast(Any, None),
             instance=INSTANCE,
             state_dir=tmp_path,
             clock=lambda: NOW,
