@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -21,6 +23,8 @@ from controller.store.journal import Journal
 _MOST_LOGGED = 64 << 20
 _TAIL_LINES = 15
 _TAIL_BYTES = 4096
+_NOT_TEXT = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?|[\x00-\x08\x0b-\x1f\x7f]")
+"""Control sequences and characters: what ends in a status must not move somebody's cursor."""
 
 
 def test_image(hands: Hands, action: TestImage, stop: Event) -> Outcomes:
@@ -64,8 +68,9 @@ def attempt(
 ) -> tuple[Trial, Workplace]:
     """Run a test in a workplace that is held, and remember its outcome; return that, and the place with its data."""
     path = trial_log(hands.state_dir, image, test)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # For the owner's eyes only: a test prints what it likes.
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         trial, place = _run(hands, image, test, place, _Log(file.write, output, path), stop)
     key = trial_key(image, test)
     hands.journal.save_fact(key, json.dumps(asdict(trial)))
@@ -146,4 +151,5 @@ class _Log:
     def tail(self) -> str:
         """The last lines, as text."""
         text = b"".join(self._last)[-_TAIL_BYTES:].decode("utf-8", "replace")
-        return "\n".join(text.splitlines()[-_TAIL_LINES:])
+        lines = (_NOT_TEXT.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n"))
+        return "\n".join([line for line in lines if line.strip()][-_TAIL_LINES:])

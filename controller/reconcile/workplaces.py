@@ -183,7 +183,7 @@ def _data(
 
 @contextmanager
 def _lock(place: Path, whose: str) -> Iterator[None]:
-    place.parent.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(place.with_name(f"{place.name}.lock"))
     try:
         lock.acquire(timeout=0)

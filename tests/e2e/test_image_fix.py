@@ -78,7 +78,7 @@ def test_a_build_is_mended_and_committed(
     )
     project.commit({"specs.yaml": specs(), "image/Dockerfile": dockerfile, "image/requirements.txt": "bad\n"})
     session = fix()
-    session.expect("Step 4/[0-9]+ : RUN grep good /requirements.txt failed")
+    session.expect("Step 4/[0-9]+ : RUN grep good /requirements.txt.* failed")
     session.expect("shell in the last good layer")
     session.expect("edit image/requirements.txt")
     session.expect(PROMPT)

@@ -112,7 +112,7 @@ def _committer(reconciler: Reconciler, message: str) -> Callable[[WorkingCopy], 
 @contextmanager
 def _kept_until_committed(base: Path, name: str) -> Iterator[Path]:
     """Yield a directory for the working copy; if it is still there in the end, say so, also when the terminal goes."""
-    base.mkdir(parents=True, exist_ok=True)
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
     place = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=base))
     before = {number: signal.signal(number, _leave) for number in (signal.SIGHUP, signal.SIGTERM)}
     try:

@@ -99,6 +99,18 @@ def test_data_are_fetched_once_for_their_command(hands: Hands, base: RegistryIma
     assert once() != first
 
 
+def test_what_a_message_holds_is_text(hands: Hands, base: RegistryImage) -> None:
+    """Colours and progress bars stay in the log, which only its owner reads; a message has the last lines as text."""
+    command = "seq 100; printf 'a bar: 10 %%\\ra bar: 99 %%\\n\\033[31mred\\033[0m \\033]0;title\\007end\\n'; exit 3"
+    trial = try_image(hands, image(base), ImageTest(run_command=command))
+    first, *lines = trial.message.split("\n")
+    assert first.endswith(f"run_command of its test ended with exit code 3 (output: {trial.log}):")
+    assert lines[-3:] == ["100", "a bar: 99 %", "red end"]
+    assert len(lines) == 15
+    assert b"\x1b[31m" in Path(trial.log).read_bytes()
+    assert Path(trial.log).stat().st_mode & 0o777 == 0o600
+
+
 def test_an_uncommon_work_directory_is_taken_away(hands: Hands, base: RegistryImage) -> None:
     """Write-protected directories and links that lead out: nothing of it stays, and nothing else goes."""
     outside = hands.state_dir / "outside"
