@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from controller.reconcile.hands import Say
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
+    from controller.reconcile.workshop import Workshop
     from controller.repository.mirror import Mirror
 
 
@@ -72,8 +73,8 @@ def open_mirror(settings: Settings) -> Mirror:
 
 
 @contextmanager
-def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
-    """Yield a reconciler built from the settings; close it afterwards."""
+def open_reconciler(settings: Settings, *, say: Say, workshop: Workshop | None = None) -> Iterator[Reconciler]:
+    """Yield a reconciler built from the settings; close it afterwards. Without a workshop, a pass waits for all."""
     from controller.containers.engine import Engine
     from controller.reconcile.clients import Clients
     from controller.reconcile.reconciler import Reconciler
@@ -89,6 +90,7 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
         clients=Clients(settings.instance, ssh_config=settings.ssh_config),
         clock=time.time,
         say=say,
+        workshop=workshop,
     )
     try:
         yield reconciler

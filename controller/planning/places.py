@@ -8,6 +8,7 @@ from controller.model.conditions import ResourceStatus, Truth
 from controller.model.images import Image
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
+from controller.planning.draft import underway
 from controller.planning.history import History
 from controller.planning.provision import NO_ROUTE
 from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
@@ -62,11 +63,14 @@ def image_status(
     on_engine = None if engine is None or engine.images is None else image.identity in engine.images
     details = {"identity": image.identity}
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
+    busy = next((underway(key) for key in sorted(history.underway) if image.identity in key.split(":")), None)
     failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
     if (where and all(where.values())) or (not where and on_engine):
         ready = (Truth.TRUE, "Present", "present wherever a job needs it")
+    elif busy is not None:
+        ready = (Truth.FALSE, busy.reason, busy.message)
     elif failed is not None:
         ready = (Truth.FALSE, failed.reason, failed.message)
     elif blocked is not None:

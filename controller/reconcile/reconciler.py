@@ -31,6 +31,7 @@ from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
+from controller.reconcile.workshop import Workshop
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
@@ -62,6 +63,8 @@ class PassResult:
     observed: Observed
     plan: Plan
     outcomes: Outcomes
+    underway: frozenset[str]
+    """Keys of lasting actions, of this pass or of earlier ones, that go on."""
     statuses: tuple[ResourceStatus, ...]
     status_commit: str | None = None
     report_error: ControllerError | None = None
@@ -88,6 +91,7 @@ class Reconciler:
         clients: Clients,
         clock: Callable[[], float],
         say: Say = lambda key, text: None,
+        workshop: Workshop | None = None,
     ) -> None:
         self.settings = settings
         self.mirror = mirror
@@ -97,6 +101,7 @@ class Reconciler:
         self._clients = clients
         self._clock = clock
         self._say = say
+        self._workshop = workshop or Workshop()
         self._status_branch = StatusBranch(mirror, settings.status_branch)
 
     def look_ahead(self) -> Prospect:
@@ -106,6 +111,8 @@ class Reconciler:
             ControllerError: the repository could not be read, so no pass can run.
         """
         settings, now = self.settings, self._clock()
+        # Before anything is looked at: what ends while we look is seen by the next pass.
+        underway = self._workshop.underway
         self.mirror.fetch(settings.branch, settings.status_branch)
         commit = self.mirror.head(settings.branch)
         before = self._journal.runs()
@@ -125,6 +132,7 @@ class Reconciler:
         history = History(
             runs=sight.records,
             failures=self._journal.failures(),
+            underway=underway,
             statuses=self._earlier_statuses(),
             paths={key: standing.path for key, standing in standings.items()},
             approved=_approved(self.mirror.commit_info(commit).trailers),
@@ -154,8 +162,10 @@ class Reconciler:
             failpoint("look.remember.after")
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
-            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
-            statuses, observed = self._after(ahead, outcomes)
+            stop = stop or threading.Event()
+            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
+            underway = self._workshop.underway - outcomes.keys()
+            statuses, observed = self._after(ahead, outcomes, underway)
             failpoint("specs.remember.before")
             self._remember_specs(ahead)
             failpoint("report.before")
@@ -168,21 +178,27 @@ class Reconciler:
                 observed=observed,
                 plan=ahead.plan,
                 outcomes=outcomes,
+                underway=underway,
                 statuses=statuses,
                 status_commit=commit,
                 report_error=error,
             )
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Let go of connections and files, once what is under way has ended."""
+        self._workshop.stop()
         self._clients.close()
         self._verdicts.close()
         self._journal.close()
 
-    def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
+    def _after(
+        self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]
+    ) -> tuple[tuple[ResourceStatus, ...], Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
-        history = replace(ahead.history, runs=self._journal.runs(), failures=self._journal.failures())
+        history = replace(
+            ahead.history, runs=self._journal.runs(), failures=self._journal.failures(), underway=underway
+        )
         plan = make_plan(ahead.desired, observed, history, now=self._clock())
         return plan.statuses, observed
 
