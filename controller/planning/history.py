@@ -15,6 +15,7 @@ class History:
     """Runs by id, action keys that failed lately, earlier statuses by ``Kind/name``, and where resources stood.
 
     ``trials`` holds how images' tests ended, by the key of their action.
+    ``underway`` holds the keys of actions that an earlier pass has begun and that have not ended.
 
     ``paths`` maps ``Kind/name`` to the file it was last read from. ``approved`` is set when a person has allowed this
     commit to do what the brakes would hold back; ``descends`` is False when the commit does not descend from the last
@@ -24,6 +25,7 @@ class History:
     runs: Mapping[str, RunRecord] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
     trials: Mapping[str, Trial] = field(default_factory=dict)
+    underway: frozenset[str] = frozenset()
     statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
     approved: bool = False

@@ -9,6 +9,7 @@ from controller.model.files import FileSet
 from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
+from controller.planning.draft import underway
 from controller.planning.history import History
 from controller.planning.provision import NO_ROUTE
 from controller.planning.trials import gate_of, trial_details, trial_of, untested
@@ -67,10 +68,13 @@ def image_status(
     details |= {name: value for name, value in trial_details(image, history).items() if value}
     failed = next((f for key, f in sorted(history.failures.items()) if _concerns(key, image)), None)
     details |= pins_of(image)
+    busy = next((underway(key) for key in sorted(history.underway) if _concerns(key, image)), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
     if (where and all(where.values())) or (not where and on_engine):
         ready = (Truth.TRUE, "Present", "present wherever a job needs it")
+    elif busy is not None:
+        ready = (Truth.FALSE, busy.reason, busy.message)
     elif failed is not None:
         ready = (Truth.FALSE, failed.reason, failed.message)
     elif blocked is not None:
@@ -83,8 +87,8 @@ def image_status(
     stalled = (Truth.TRUE, failed.reason, failed.message) if failed is not None and failed.stalled else None
     if (gate := untested(image, history)) is not None:
         trial = trial_of(image, history)
-        held_up = failed or blocked
-        if trial is not None:
+        held_up = busy or failed or blocked
+        if trial is not None and busy is None:
             ready = gate
         elif ready[0] is Truth.TRUE:
             ready = gate if held_up is None else (Truth.FALSE, held_up.reason, held_up.message)
@@ -109,7 +113,7 @@ def image_status(
 
 
 def _concerns(key: str, image: Image) -> bool:
-    """Whether an action's failure is one of the image's; one of a test only while jobs wait for that test."""
+    """Whether an action is one of the image's; a test only while jobs wait for that test."""
     return image.identity in key.split(":") and (not key.startswith("test:") or key == gate_of(image))
 
 

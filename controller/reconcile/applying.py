@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -33,10 +34,13 @@ from controller.reconcile import acting
 from controller.reconcile.hands import Hands, Outcomes
 from controller.reconcile.submitting import submit as submit_batches
 from controller.reconcile.trials import test_image
+from controller.reconcile.workshop import Workshop
 
 log = structlog.get_logger(__name__)
 
 WORKERS = 8
+_LASTING = BuildImage | TestImage | PublishImage
+"""Actions that may take an hour: they go on in the workshop."""
 _FIRST_RETRY_S = 30.0
 _LAST_RETRY_S = 1800.0
 
@@ -49,10 +53,19 @@ class _Unit:
     needs: frozenset[str]
     run: Callable[[], Outcomes]
 
+    @property
+    def lasting(self) -> bool:
+        """Whether it may go on after the pass."""
+        return all(isinstance(action, _LASTING) for action in self.actions)
 
-def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outcomes:
-    """Carry out a plan; return the outcome of every action that was begun. ``stop`` keeps new ones from starting."""
+
+def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event, workshop: Workshop) -> Outcomes:
+    """Carry out a plan; return the outcome of every action that has ended. ``stop`` keeps new ones from starting.
+
+    What takes longer than the workshop's patience goes on there, and is in its ``underway``.
+    """
     waiting = _units(plan, observed, hands, stop)
+    deadline = workshop.deadline()
     outcomes: Outcomes = {}
     running: dict[Future[Outcomes], _Unit] = {}
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -64,14 +77,20 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outco
                 ready, waiting = [], []
             for unit in ready:
                 # A pool's threads start without the pass's id, which belongs into every line of the log.
-                running[pool.submit(copy_context().run, _carry_out, unit)] = unit
+                work = partial(copy_context().run, _carry_out, unit, hands)
+                keys = [action.key for action in unit.actions]
+                running[workshop.begin(keys, work) if unit.lasting else pool.submit(work)] = unit
             if not running:
                 break
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            left_s = None
+            if deadline is not None and all(unit.lasting for unit in running.values()):
+                left_s = max(0.0, deadline - time.monotonic())
+            done, _ = wait(running, timeout=left_s, return_when=FIRST_COMPLETED)
+            if not done:
+                break
             for future in done:
-                unit = running.pop(future)
+                del running[future]
                 outcomes |= future.result()
-                _note(unit, outcomes, hands)
     return outcomes
 
 
@@ -108,15 +127,18 @@ def _units(plan: Plan, observed: Observed, hands: Hands, stop: Event) -> list[_U
     return units
 
 
-def _carry_out(unit: _Unit) -> Outcomes:
+def _carry_out(unit: _Unit, hands: Hands) -> Outcomes:
+    outcomes: Outcomes
     try:
-        return unit.run()
+        outcomes = unit.run()
     except ControllerError as error:
-        return {action.key: error for action in unit.actions}
+        outcomes = {action.key: error for action in unit.actions}
     except Exception as error:  # the one place where a defect in one action must not stop the others
         log.exception("action_crashed", actions=[action.key for action in unit.actions])
         crash = TransientError("InternalError", f"{type(error).__name__}: {error}")
-        return {action.key: crash for action in unit.actions}
+        outcomes = {action.key: crash for action in unit.actions}
+    _note(unit, outcomes, hands)
+    return outcomes
 
 
 def _note(unit: _Unit, outcomes: Mapping[str, ControllerError | None], hands: Hands) -> None:

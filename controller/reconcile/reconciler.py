@@ -35,6 +35,7 @@ from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
 from controller.reconcile.trials import trials_of
 from controller.reconcile.workplaces import sweep
+from controller.reconcile.workshop import Workshop
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
@@ -68,6 +69,8 @@ class PassResult:
     observed: Observed
     plan: Plan
     outcomes: Outcomes
+    underway: frozenset[str]
+    """Keys of lasting actions, of this pass or of earlier ones, that go on."""
     statuses: tuple[ResourceStatus, ...]
     status_commit: str | None = None
     report_error: ControllerError | None = None
@@ -95,6 +98,7 @@ class Reconciler:
         pins: Pins,
         clock: Callable[[], float],
         say: Say = lambda key, text: None,
+        workshop: Workshop | None = None,
     ) -> None:
         self.settings = settings
         self.mirror = mirror
@@ -105,6 +109,7 @@ class Reconciler:
         self._pins = pins
         self._clock = clock
         self._say = say
+        self._workshop = workshop or Workshop()
         self._status_branch = StatusBranch(mirror, settings.status_branch)
 
     def look_ahead(self) -> Prospect:
@@ -114,6 +119,8 @@ class Reconciler:
             ControllerError: the repository could not be read, so no pass can run.
         """
         settings, now = self.settings, self._clock()
+        # Before anything is looked at: what ends while we look is seen by the next pass.
+        underway = self._workshop.underway
         self.mirror.fetch(settings.branch, settings.status_branch)
         commit = self.mirror.head(settings.branch)
         before = self._journal.runs()
@@ -135,6 +142,7 @@ class Reconciler:
             runs=sight.records,
             failures=self._journal.failures(),
             trials=trials_of(desired, self._journal),
+            underway=underway,
             statuses=self._earlier_statuses(),
             paths={key: standing.path for key, standing in standings.items()},
             approved=_approved(self.mirror.commit_info(commit).trailers),
@@ -166,8 +174,10 @@ class Reconciler:
             on_plan(ahead.plan)
             hands = self.hands(ahead.desired)
             sweep(hands)
-            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
-            statuses, observed = self._after(ahead, outcomes)
+            stop = stop or threading.Event()
+            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
+            underway = self._workshop.underway - outcomes.keys()
+            statuses, observed = self._after(ahead, outcomes, underway)
             failpoint("specs.remember.before")
             self._remember_specs(ahead)
             failpoint("report.before")
@@ -180,6 +190,7 @@ class Reconciler:
                 observed=observed,
                 plan=ahead.plan,
                 outcomes=outcomes,
+                underway=underway,
                 statuses=statuses,
                 status_commit=commit,
                 report_error=error,
@@ -196,20 +207,23 @@ class Reconciler:
         return load(tree, cache=self._verdicts, resolve=self._pins.resolve)
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Let go of connections and files, once what is under way has ended."""
+        self._workshop.stop()
         self._clients.close()
         self._verdicts.close()
         self._journal.close()
 
-    def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
+    def _after(
+        self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]
+    ) -> tuple[tuple[ResourceStatus, ...], Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
-        journal = self._journal
         history = replace(
             ahead.history,
-            runs=journal.runs(),
-            failures=journal.failures(),
-            trials=trials_of(ahead.desired, journal),
+            runs=self._journal.runs(),
+            failures=self._journal.failures(),
+            trials=trials_of(ahead.desired, self._journal),
+            underway=underway,
         )
         plan = make_plan(ahead.desired, observed, history, now=self._clock())
         return plan.statuses, observed

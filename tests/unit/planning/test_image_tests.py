@@ -133,3 +133,12 @@ def test_a_test_that_runs_elsewhere_is_waited_for() -> None:
     assert said(made) == (TaskState.WAITING, "TestRunning", "TestRunning", "Progressing")
     alone = plan(desired(with_test()), world, history(failures={key(): running}))
     assert alone.statuses[1].conditions[0].reason == "TestRunning"
+
+
+def test_a_test_that_an_earlier_pass_began_is_left_alone() -> None:
+    """Beside the service's passes: not begun twice, and said to run, whatever came of an earlier try."""
+    wanted, world = desired(with_test(), job(image="torch")), observed(engine=engine(with_test().identity))
+    past = history(underway=frozenset({key()}), trials={key(): replace(FAILED, count=1)})
+    made = plan(wanted, world, past)
+    assert kinds(made) == []
+    assert said(made) == (TaskState.WAITING, "TestRunning", "TestRunning", "Progressing")
