@@ -13,6 +13,7 @@ from threading import Event
 
 from controller.model.digests import short
 from controller.model.errors import StalledError, TransientError
+from controller.model.failpoints import failpoint
 from controller.model.images import Image, ImageTest
 from controller.model.plans import TestImage, Trial, trial_key
 from controller.model.resources import Desired
@@ -29,6 +30,7 @@ _NOT_TEXT = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1
 
 def test_image(hands: Hands, action: TestImage, stop: Event) -> Outcomes:
     """Run an image's test; one that fails is an error, for good once it has failed often enough."""
+    failpoint("test.before")
     trial = try_image(hands, action.image, action.test, stop=stop)
     if trial.passed:
         return {action.key: None}
@@ -72,8 +74,10 @@ def attempt(
     # For the owner's eyes only: a test prints what it likes.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         trial, place = _run(hands, image, test, place, _Log(file.write, output, path), stop)
+    failpoint("test.ended")
     key = trial_key(image, test)
     hands.journal.save_fact(key, json.dumps(asdict(trial)))
+    failpoint("test.recorded")
     if trial.passed:
         hands.journal.clear_failures([key])
     return trial, place
