@@ -63,3 +63,17 @@ class Image:
     origin: Origin
     notice: str = ""
     """What a person should know of its source, such as that it could not be asked lately."""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether ``identity`` says anything: False when its source lies outside of the commit and was not looked at.
+
+        Never so in a pass.
+        """
+        match self.origin:
+            case Build(context=context):
+                return not context.repository or bool(context.entries)
+            case RegistryImage(digest=digest):
+                return bool(digest)
+            case _:
+                return True
