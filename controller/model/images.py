@@ -35,7 +35,9 @@ class RegistryImage:
     digest: str
     """``sha256:`` and 64 hex digits that the reference stands for: a manifest's, unless ``on_engine``."""
     on_engine: bool = False
-    """No registry knows it: ``digest`` is the id of an image that the Docker Engine has by that name."""
+    """No registry answers for it: ``digest`` is the id of an image that the Docker Engine has by that name."""
+    known_as: str = ""
+    """With ``on_engine``: the digest that a registry had once given the same image, "" if none has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

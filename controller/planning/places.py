@@ -102,8 +102,8 @@ def pins_of(image: Image) -> dict[str, str]:
     match image.origin:
         case Build(context=FileSet(repository=url, commit=commit)) if commit and url:
             pins = {f"commit of {url}": commit}
-        case RegistryImage(reference=reference, digest=digest):
-            pins = {f"digest of {reference}": digest}
+        case RegistryImage(reference=reference, digest=digest, known_as=known_as):
+            pins = {f"digest of {reference}": known_as or digest}
         case _:
             pins = {}
     return {**pins, "source": image.notice} if image.notice else pins

@@ -100,7 +100,7 @@ def _said_by(origin: Origin) -> dict[str, Any]:
             }
             return {**said, "values": dict(origin.values)} if origin.template else said
         case RegistryImage():
-            return {"from": origin.digest or origin.reference}
+            return {"from": origin.known_as or origin.digest or origin.reference}
         case SifFile():
             return {"sif": origin.path, "sha256": origin.sha256}
         case _:
@@ -120,7 +120,9 @@ def _answer(assembly: Assembly, document: PlacedSpec) -> Answer | None:
 def _registry_image(text: str, answer: Answer | None) -> RegistryImage:
     reference = reference_of(text)
     if isinstance(answer, PinnedDigest):
-        return RegistryImage(reference=str(reference), digest=answer.digest, on_engine=answer.on_engine)
+        return RegistryImage(
+            reference=str(reference), digest=answer.digest, on_engine=answer.on_engine, known_as=answer.known_as
+        )
     return RegistryImage(reference=str(reference), digest=reference.digest or "")
 
 
