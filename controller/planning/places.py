@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.model.conditions import ResourceStatus, Truth
-from controller.model.images import Image
+from controller.model.files import FileSet
+from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
 from controller.planning.draft import underway
@@ -63,6 +64,7 @@ def image_status(
     on_engine = None if engine is None or engine.images is None else image.identity in engine.images
     details = {"identity": image.identity}
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
+    details |= pins_of(image)
     busy = next((underway(key) for key in sorted(history.underway) if image.identity in key.split(":")), None)
     failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
@@ -97,6 +99,18 @@ def image_status(
         conditions=conditions(verdict),
         details=details,
     )
+
+
+def pins_of(image: Image) -> dict[str, str]:
+    """Return at which commit or digest an image's source is in force, and what else is to be known of it."""
+    match image.origin:
+        case Build(context=FileSet(repository=url, commit=commit)) if commit and url:
+            pins = {f"commit of {url}": commit}
+        case RegistryImage(reference=reference, digest=digest, known_as=known_as):
+            pins = {f"digest of {reference}": known_as or digest}
+        case _:
+            pins = {}
+    return {**pins, "source": image.notice} if image.notice else pins
 
 
 def _sif_at(seen: ClusterObservation | None, identity: str) -> bool | None:

@@ -16,6 +16,7 @@ from controller.model.runs import RunRecord
 from controller.planning.settle import CANCELLED_OWNER
 from controller.planning.wanted import CANCEL_AGAIN_S
 from controller.reconcile.archives import write_tar
+from controller.reconcile.contexts import context_of
 from controller.reconcile.hands import Hands, Outcomes
 
 
@@ -24,10 +25,10 @@ def build(hands: Hands, action: BuildImage) -> Outcomes:
     image = action.image
     log_path = build_log(hands.state_dir, image.name, image.identity)
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    tree = hands.tree_at(action.build.context.commit)
+    tree, entries = context_of(hands.tree_of, action.build)
     failpoint("build.before")
     with tempfile.TemporaryFile() as context, log_path.open("w", encoding="utf-8") as log:
-        write_tar(context, [("", tree, action.build.context.entries)])
+        write_tar(context, [("", tree, entries)])
         context.seek(0)
         hands.engine.build(
             image, action.build, context, instance=hands.instance, log=log, say=lambda line: hands.say(action.key, line)
@@ -70,7 +71,7 @@ def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:
     """Upload what jobs name, all that one cluster lacks in one go."""
     client = hands.client_of(actions[0].cluster.name)
     with tempfile.TemporaryFile(dir=hands.state_dir) as archive:
-        parts = [(a.files.tree, hands.tree_at(a.files.commit), a.files.entries) for a in actions]
+        parts = [(a.files.tree, hands.tree_of(a.files), a.files.entries) for a in actions]
         write_tar(archive, parts, last=LAST_MEMBER)
         archive.seek(0)
         failpoint("stage.before")

@@ -6,7 +6,9 @@ import click
 
 from controller.cli.verbs import Verbs
 
-VERBS: dict[str, str] = {}
+VERBS = {
+    "template": "Begin an image from a template.",
+}
 
 
 @click.command(cls=Verbs, package=__name__, table=VERBS)

@@ -118,7 +118,7 @@ def carry_out(journal: Journal, tmp_path: Path) -> Callable[..., dict[str, Contr
             journal=journal,
             engine=cast(Any, FailingEngine(builds, release)),
             client_of=lambda name: cast(Any, by_name[name]),
-            tree_at=lambda commit: cast(Any, EmptyFiles()),
+            tree_of=lambda files: cast(Any, EmptyFiles()),
             instance=INSTANCE,
             state_dir=tmp_path,
             clock=lambda: NOW,
