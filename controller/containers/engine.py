@@ -83,6 +83,28 @@ class Engine:
                 size += len(chunk)
         return size
 
+    def push(self, image: Image, *, say: Callable[[str], None]) -> str:
+        """Push an image to its registry, its identity as the tag; return the digest that it has there.
+
+        Credentials are those of ``docker login``.
+
+        Raises:
+            TransientError: the registry does not let us (``RegistryUnauthorized``) or something went wrong.
+        """
+        assert image.registry is not None
+        with _client(_BUILD_SILENCE_S) as client:
+            client.tag(f"controller/{image.name}:{short(image.identity)}", image.registry, short(image.identity))
+            digest = ""
+            for chunk in client.push(image.registry, tag=short(image.identity), stream=True, decode=True):
+                if "error" in chunk:
+                    raise push_refused(image, str(chunk["error"]))
+                if chunk.get("status") in ("Preparing", "Layer already exists", "Pushed"):
+                    say(f"{chunk['status'].lower()}: layer {chunk.get('id', '')}")
+                digest = (chunk.get("aux") or {}).get("Digest", digest)
+        if not digest:
+            raise TransientError("PushFailed", f"image {image.name}: {image.registry} named no digest after the push")
+        return digest
+
     def tag(self, image: Image) -> None:
         """Give an image that the engine has by identity the name that ``archive`` asks for."""
         with _client(_ANSWER_S) as client:
@@ -129,6 +151,20 @@ def _cause(error: BaseException) -> str:
     if "refused" in text:
         return "connection refused"
     return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def push_refused(image: Image, said: str) -> TransientError:
+    """Return what a registry's refusal means, from the engine's words."""
+    words = said.lower()
+    if any(sign in words for sign in ("unauthorized", "no basic auth", "denied", "authentication required")):
+        return TransientError(
+            "RegistryUnauthorized",
+            f"image {image.name}: {image.registry} refuses the push: {said}. "
+            f"Log in on the controller's machine: docker login {str(image.registry).partition('/')[0]}",
+        )
+    if any(sign in words for sign in ("connection refused", "no such host", "timeout", "server gave http response")):
+        return TransientError("RegistryUnreachable", f"image {image.name}: {image.registry} cannot be reached: {said}")
+    return TransientError("PushFailed", f"image {image.name}: the push to {image.registry} failed: {said}")
 
 
 def _follow(image: Image, stream: Iterator[dict[str, Any]], log: IO[str], say: Callable[[str], None]) -> None:

@@ -17,6 +17,8 @@ NAMES = (
     "build.before",
     "build.after",
     "publish.before",
+    "publish.uploaded",
+    "publish.converted",
     "publish.after",
     "stage.before",
     "stage.after",

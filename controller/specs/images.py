@@ -22,6 +22,7 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         source=assembly.source(document),
         identity=digest_of({"version": DIGEST_VERSION, **_said_by(origin)}),
         origin=origin,
+        registry=document.spec.data.get("registry"),
     )
 
 

@@ -48,7 +48,7 @@ def test_every_field_of_the_model_can_be_written() -> None:
     assert set(schema_of("Cluster")["limits"]["schema"]) == fields(Limits)
     written = fields(Job, without="source tasks workflow tick") | {"command", "env", "matrix", "rerun"}
     assert job == written - not_yet.FIELDS["Job"]
-    assert image == {"name", "build"}
+    assert image == {"name", "build", "registry"}
     assert set(schema_of("Image")["build"]["schema"]) == fields(Build)
     renamed = {"memory_mib": "memory", "walltime_s": "time"}
     assert set(schema_of("Job")["resources"]["schema"]) == {renamed.get(f, f) for f in fields(Resources)}
