@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from controller.model.digests import short
 from controller.model.errors import ControllerError, StalledError, TransientError
-from controller.model.images import Build, Image
+from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import EngineObservation
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Engine:
         """
         size = 0
         with _client(_BUILD_SILENCE_S) as client:
-            for chunk in client.get_image(f"controller/{image.name}:{short(image.identity)}", chunk_size=1 << 20):
+            for chunk in client.get_image(_name_of(image), chunk_size=1 << 20):
                 target.write(chunk)
                 size += len(chunk)
         return size
@@ -107,11 +107,20 @@ class Engine:
 
     def tag(self, image: Image) -> None:
         """Give an image that the engine has by identity the name that ``archive`` asks for."""
+        if isinstance(image.origin, RegistryImage):
+            return
         with _client(_ANSWER_S) as client:
             found = client.images(filters={"label": f"{IDENTITY_LABEL}={image.identity}"})
             if not found:
                 raise TransientError("ImageGone", f"image {image.name} is no longer on the Docker Engine")
             client.tag(found[0]["Id"], f"controller/{image.name}", short(image.identity))
+
+
+def _name_of(image: Image) -> str:
+    """What the engine calls an image: by its id one that it has from elsewhere, by our name one that it built."""
+    if isinstance(image.origin, RegistryImage):
+        return image.origin.digest
+    return f"controller/{image.name}:{short(image.identity)}"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.model.images import Build, Image, SifFile
 from controller.model.observed import ClusterObservation
-from controller.model.plans import BuildImage, Carrier, Place, PublishImage, Route, StageFiles
+from controller.model.plans import BuildImage, Place, PublishImage, Route, StageFiles
 from controller.model.resources import Cluster, Job
 from controller.planning.conversions import CONVERTING, judged
 from controller.planning.draft import Draft, wait_for
@@ -102,7 +102,7 @@ def _plan_publish(
     if failure is not None:
         return wait_for(failure)
     build: str | None = None
-    if route.carrier is not Carrier.PULLED:
+    if isinstance(image.origin, Build):
         build, wait = _plan_build(draft, image, why=publish.why)
         if wait is not None:
             return wait

@@ -20,7 +20,7 @@ def route_of(image: Image, cluster: Cluster) -> Route | None:
         case Build():
             return Route(carrier=Carrier.ARCHIVE if image.registry is None else Carrier.PUSHED, place=place)
         case RegistryImage():
-            return Route(carrier=Carrier.PULLED, place=place)
+            return Route(carrier=Carrier.ARCHIVE if image.origin.on_engine else Carrier.PULLED, place=place)
         case SifFile():
             return None
         case _:

@@ -10,12 +10,13 @@ from typing import IO, assert_never, cast
 
 from controller.clusters.images import Material, Upload
 from controller.containers.conversion import convert_here
-from controller.containers.registry import is_loopback, without_tag
+from controller.containers.registry import is_loopback
 from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
 from controller.model.images import RegistryImage
 from controller.model.plans import Carrier, Place, PublishImage
 from controller.reconcile.hands import Hands, Outcomes
+from controller.specs.references import reference_of
 
 _ARCHIVE = "image.tar"
 _SIF = "image.sif"
@@ -87,10 +88,11 @@ def _material(hands: Hands, action: PublishImage, directory: Path) -> Material:
             reference = f"{image.registry}@{digest}"
         case Carrier.PULLED:
             assert isinstance(image.origin, RegistryImage)
-            reference = f"{without_tag(image.origin.reference)}@{image.origin.digest}"
+            named = reference_of(image.origin.reference)
+            reference = f"{named.host}/{named.path}@{image.origin.digest}"
         case _:
             assert_never(route.carrier)
-    insecure = is_loopback(reference)
+    insecure = is_loopback(reference.partition("/")[0])
     if route.place is Place.CONTROLLER:
         return _converted(hands, action, f"docker://{reference}", directory, insecure=insecure)
     return Material(reference=reference, insecure=insecure)
