@@ -60,7 +60,7 @@ def convert_here(source: str, target: Path, *, scratch: Path, insecure: bool = F
         said = done.stdout.strip()[-1500:]
         if "squash" not in said:
             break
-    if "No space left on device" in said or "uota exceeded" in said:
+    if "o space left on device" in said or "uota exceeded" in said:
         free = shutil.disk_usage(scratch).free / 1e6
         raise TransientError(
             "DiskFull", f"the controller's own disk is full ({free:.0f} MB are free at {scratch.parent}): {said}"

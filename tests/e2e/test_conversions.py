@@ -271,9 +271,78 @@ def test_a_sif_that_is_there_already(make_project: MakeProject, slurm: Slurm, sa
         project.settle()
         task = project.task("says")
         assert (task["state"], task["reason"]) == ("Failed", "ImageChanged"), task
-        assert project.controller("logs", "says", expect=0).out == ""
+        assert "NoOutput" in project.controller("logs", "says", expect=3).err
     finally:
         sandbox.ssh(f"rm -f {place}")
+
+
+def test_a_sif_that_was_changed_by_hand(project: Project, slurm: Slurm, sandbox: Sandbox, own_images: None) -> None:
+    """Nothing runs in it; it is made again before the next run, as is one that is gone when a run starts."""
+    cluster = slurm(containers="apptainer")
+    commit(project, cluster, image(), reads("cat /word; echo 1"), word="changed")
+    project.settle()
+    sif = f"{cluster['workdir']}/images/{identity(project)}.sif"
+    sandbox.ssh(f"touch -d '2020-01-01' {sif}")
+    commit(project, cluster, image(), reads("cat /word; echo 2"), word="changed")
+    project.settle()
+    assert project.state("says") == "Succeeded", "only its time was changed"
+
+    sandbox.ssh(f"printf x | dd of={sif} bs=1 seek=100000 conv=notrunc 2>/dev/null")
+    commit(project, cluster, image(), reads("cat /word; echo 3"), word="changed")
+    assert project.planned() == ["submit"]
+    project.settle()
+    task = project.task("says")
+    assert (task["state"], task["reason"]) == ("Failed", "ImageChanged"), task
+    assert "made again before the next run" in task["message"]
+    assert "NoOutput" in project.controller("logs", "says", expect=3).err
+    assert "SHA-256" in project.controller("logs", "says", "--stderr", expect=0).out
+
+    commit(project, cluster, image(), reads("cat /word; echo 3", rerun="1"), word="changed")
+    assert project.planned() == ["publish", "submit"]
+    project.settle()
+    assert project.controller("logs", "says", expect=0).out == f"changed-{SESSION}\n3\n"
+    assert left_in_images(sandbox, cluster, identity(project)) == [
+        f"{identity(project)}.sha256",
+        f"{identity(project)}.sif",
+    ]
+
+    # It goes away between the look and the start of the run.
+    slow = slurm(containers="apptainer", setup=f"rm -f {sif}")
+    commit(project, slow, image(), reads("cat /word; echo 4"), word="changed")
+    project.settle()
+    task = project.task("says")
+    assert (task["state"], task["reason"]) == ("Failed", "ImageMissing"), task
+    again = reads("cat /word; echo 4", retries={"max": 1, "on": ["ImageMissing"], "backoff": "1s"})
+    commit(project, cluster, image(), again, word="changed")
+    project.settle()
+    assert project.controller("logs", "says", expect=0).out == f"changed-{SESSION}\n4\n"
+
+
+def test_no_room_for_an_image(project: Project, slurm: Slurm, sandbox: Sandbox, own_images: None) -> None:
+    """A full disk is told of with its figures, leaves nothing half-made, and is no matter once there is room."""
+    small = f"{sandbox.scratch}/e2e-{SESSION}-small"
+    cluster = slurm(containers="apptainer", workdir=small)
+    as_root = ["docker", "exec", sandbox.container, "bash", "-c"]
+    mount = f"mkdir -p {small} && mount -t tmpfs -o size=4m,mode=755,uid=$(id -u {sandbox.user}) tmpfs {small}"
+    subprocess.run([*as_root, mount], check=True, timeout=60)
+    try:
+        commit(project, cluster, image(), reads(), word="small")
+        project.controller("reconcile", "--once", expect=1)
+        task = project.task("says")
+        assert task["reason"] == "DiskFull", task
+        assert small in task["message"]
+        left = left_in_images(sandbox, cluster, ".")
+        assert not [name for name in left if identity(project) in name or "upload" in name], left
+        sandbox.ssh(f"rm -rf {small}/images; mkdir {small}/images; head -c 4M /dev/zero >{small}/fill || true")
+        commit(project, {**cluster, "setup": "true"}, image(), reads(), word="small")
+        project.controller("reconcile", "--once", expect=1)
+        assert project.task("says")["reason"] == "DiskFull"
+        subprocess.run([*as_root, f"mount -o remount,size=64m {small}; rm {small}/fill"], check=True, timeout=60)
+        commit(project, {**cluster, "setup": ":"}, image(), reads(), word="small")
+        project.settle()
+        assert project.state("says") == "Succeeded"
+    finally:
+        subprocess.run([*as_root, f"umount -l {small}; rmdir {small}"], timeout=60)
 
 
 def test_what_a_job_binds(project: Project, slurm: Slurm, sandbox: Sandbox, own_images: None) -> None:

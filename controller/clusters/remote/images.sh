@@ -21,7 +21,7 @@ give_up() {
   local text
   text=$(last 1500 "$2")
   case $2 in
-    *'No space left on device'* | *[Qq]'uota exceeded'*)
+    *[Nn]'o space left on device'* | *[Qq]'uota exceeded'*)
       if [ -n "$upload" ]; then rm -f "$archive"; fi
       die DiskFull "the disk or the quota is full ($(room)); make room, or set workdir elsewhere: $text"
       ;;

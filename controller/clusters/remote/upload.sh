@@ -5,7 +5,7 @@ file=$images/.upload.$sum
 
 fail() {
   case $1 in
-    *'No space left on device'* | *[Qq]'uota exceeded'*)
+    *[Nn]'o space left on device'* | *[Qq]'uota exceeded'*)
       rm -f "$file"
       { read -r _; read -r _ total _ free _ place; } < <(df -hP "$images" 2>/dev/null)
       words=$(quota -s 2>/dev/null)
