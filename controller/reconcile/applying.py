@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -62,7 +63,8 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outco
             if stop.is_set():
                 ready, waiting = [], []
             for unit in ready:
-                running[pool.submit(_carry_out, unit)] = unit
+                # A pool's threads start without the pass's id, which belongs into every line of the log.
+                running[pool.submit(copy_context().run, _carry_out, unit)] = unit
             if not running:
                 break
             done, _ = wait(running, return_when=FIRST_COMPLETED)
