@@ -18,7 +18,6 @@ NAMES = (
     "build.after",
     "publish.before",
     "publish.uploaded",
-    "publish.converted",
     "publish.after",
     "stage.before",
     "stage.after",

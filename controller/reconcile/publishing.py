@@ -102,7 +102,6 @@ def _converted(hands: Hands, action: PublishImage, source: str, directory: Path,
     hands.say(action.key, "converting to SIF here")
     convert_here(source, directory / _SIF, scratch=directory, insecure=insecure)
     (directory / _ARCHIVE).unlink(missing_ok=True)
-    failpoint("publish.converted")
     return Material(upload=_upload(hands, action, directory / _SIF), is_sif=True)
 
 
