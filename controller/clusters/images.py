@@ -162,15 +162,13 @@ class ClusterImages:
 
     def _recipe(self, identity: str, material: Material) -> dict[str, str]:
         setup, containers = self._cluster.setup, self._cluster.containers
-        source = sif.ARCHIVE
-        if material.reference:
-            source = sif.pulled(material.reference, insecure=material.insecure)
-        build = sif.take_command() if material.is_sif else sif.build_command(setup, containers, source)
+        source = sif.pulled(material.reference) if material.reference else sif.ARCHIVE
+        build = sif.build_command(setup, containers, source, insecure=material.insecure)
         return {
             "identity": identity,
             "upload": material.upload,
             "squash": "as-it-is" if material.is_sif else sif.WAYS,
-            "build_command": build,
+            "build_command": sif.take_command() if material.is_sif else build,
             "check_command": sif.check_command(setup, containers),
         }
 

@@ -32,11 +32,10 @@ def convert_here(source: str, target: Path, *, scratch: Path, insecure: bool = F
             "or set the cluster's convert_on to login or job",
         )
     aside = scratch / "aside.sif"
-    option = "--no-https " if insecure else ""
     said = ""
     for way in sif.WAYS.split():
         aside.unlink(missing_ok=True)
-        command = sif.build_command("", "apptainer", f"{option}{shlex.quote(source)}")
+        command = sif.build_command("", "apptainer", shlex.quote(source), insecure=insecure)
         script = f"way={way}; sif={shlex.quote(str(aside))}; {command}"
         own = {"APPTAINER_TMPDIR": str(scratch), "SINGULARITY_TMPDIR": str(scratch)}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_NEEDLESS)}

@@ -48,11 +48,15 @@ def facts_command(setup: str, containers: str) -> str:
     )
 
 
-def build_command(setup: str, containers: str, source: str) -> str:
-    """Return shell text that makes the SIF ``$sif`` of a source: shell text that is one word, see ``ARCHIVE``."""
+def build_command(setup: str, containers: str, source: str, *, insecure: bool = False) -> str:
+    """Return shell text that makes the SIF ``$sif`` of a source: shell text that is one word, see ``ARCHIVE``.
+
+    ``insecure``: a registry is reached by http.
+    """
+    option = "--no-https " if insecure else ""
     return (
         f"{_after(setup)}{_require(containers)} && {_SQUASHFS} && "
-        f'"$container_program" build "${{squashfs[@]}}" "$sif" {source}'
+        f'"$container_program" build {option}"${{squashfs[@]}}" "$sif" {source}'
     )
 
 
@@ -61,9 +65,9 @@ def take_command() -> str:
     return 'mv -f "$archive" "$sif"'
 
 
-def pulled(reference: str, *, insecure: bool) -> str:
-    """Return a registry's image as a source: a reference with a digest, ``insecure`` by http."""
-    return f"{'--no-https ' if insecure else ''}{shlex.quote('docker://' + reference)}"
+def pulled(reference: str) -> str:
+    """Return a registry's image as a source: a reference with a digest."""
+    return shlex.quote(f"docker://{reference}")
 
 
 def check_command(setup: str, containers: str) -> str:
