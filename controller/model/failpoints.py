@@ -20,6 +20,7 @@ NAMES = (
     "test.ended",
     "test.recorded",
     "publish.before",
+    "publish.uploaded",
     "publish.after",
     "stage.before",
     "stage.after",

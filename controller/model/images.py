@@ -36,7 +36,9 @@ class RegistryImage:
     digest: str
     """``sha256:`` and 64 hex digits that the reference stands for: a manifest's, unless ``on_engine``."""
     on_engine: bool = False
-    """No registry knows it: ``digest`` is the id of an image that the Docker Engine has by that name."""
+    """No registry answers for it: ``digest`` is the id of an image that the Docker Engine has by that name."""
+    known_as: str = ""
+    """With ``on_engine``: the digest that a registry had once given the same image, "" if none has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,5 +102,21 @@ class Image:
     """SHA-256 of what the origin says, and of ``rebuild`` (see docs/decisions/0002)."""
     origin: Origin
     test: ImageTest | None = None
+    registry: str | None = None
+    """``host[:port]/path`` that a built image is pushed to, for clusters to pull it from there."""
     notice: str = ""
     """What a person should know of its source, such as that it could not be asked lately."""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether ``identity`` says anything: False when its source lies outside of the commit and was not looked at.
+
+        Never so in a pass.
+        """
+        match self.origin:
+            case Build(context=context):
+                return not context.repository or bool(context.entries)
+            case RegistryImage(digest=digest):
+                return bool(digest)
+            case _:
+                return True

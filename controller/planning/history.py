@@ -30,6 +30,8 @@ class History:
     paths: Mapping[str, str] = field(default_factory=dict)
     approved: bool = False
     descends: bool = True
+    grace_s: float = 120.0
+    """How long a submit of unknown end is looked for."""
 
     def active(self) -> list[RunRecord]:
         """Runs that hold, or may come to hold, an allocation, in order of id."""

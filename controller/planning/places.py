@@ -6,18 +6,35 @@ from collections.abc import Mapping
 
 from controller.model.conditions import ResourceStatus, Truth
 from controller.model.files import FileSet
-from controller.model.images import Build, Image, RegistryImage
+from controller.model.images import Build, Image, RegistryImage, SifFile
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
+from controller.planning.conversions import CONVERTING
 from controller.planning.draft import underway
 from controller.planning.history import History
-from controller.planning.provision import NO_ROUTE
 from controller.planning.trials import gate_of, trial_details, trial_of, untested
 from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
 
 _OF_THE_IMAGE = frozenset(
-    {"EngineUnavailable", "EngineRefused", "BuildFailed", "ConversionBusy", "ConversionFailed", NO_ROUTE}
+    {
+        CONVERTING,
+        "EngineUnavailable",
+        "EngineRefused",
+        "BuildFailed",
+        "ContainerProgramMissing",
+        "ConversionBusy",
+        "ConversionFailed",
+        "ConversionLost",
+        "DiskFull",
+        "ImageMissing",
+        "ImageNotFound",
+        "RegistryUnauthorized",
+        "RegistryUnreachable",
+        "UploadBusy",
+        "UploadFailed",
+    }
 )
+"""Reasons of a task's wait that are the image's as well."""
 
 
 def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> ResourceStatus:
@@ -35,7 +52,7 @@ def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> Re
     if seen is not None and seen.facts is not None:
         facts = seen.facts
         details |= {"workdir": facts.root, "host": facts.host, "user": facts.user}
-        details |= {"scheduler_version": facts.scheduler_version, "container_version": facts.container_version}
+        details |= {"scheduler_version": facts.scheduler_version, "container_version": facts.container_version or ""}
         if facts.lost:
             ready = (Truth.FALSE, "WorkdirMissing", f"{facts.root} was there before and is gone or not mounted")
     stalled = (Truth.TRUE, ready[1], ready[2]) if ready[1] in NEEDS_A_PERSON else PROGRESSING
@@ -60,7 +77,7 @@ def image_status(
     """Return what is said of an image: present wherever a job needs it, or why not."""
     jobs = [job for job in desired.jobs.values() if job.image == image.name]
     clusters = sorted({job.cluster for job in jobs})
-    where = {name: _sif_at(observed.clusters.get(name), image.identity) for name in clusters}
+    where = {name: _sif_at(observed.clusters.get(name), image) for name in clusters}
     engine = observed.engine
     on_engine = None if engine is None or engine.images is None else image.identity in engine.images
     details = {"identity": image.identity}
@@ -75,10 +92,10 @@ def image_status(
         ready = (Truth.TRUE, "Present", "present wherever a job needs it")
     elif busy is not None:
         ready = (Truth.FALSE, busy.reason, busy.message)
-    elif failed is not None:
-        ready = (Truth.FALSE, failed.reason, failed.message)
     elif blocked is not None:
         ready = (Truth.FALSE, blocked.reason, blocked.message)
+    elif failed is not None:
+        ready = (Truth.FALSE, failed.reason, failed.message)
     elif None in where.values() or (not where and on_engine is None):
         ready = (Truth.UNKNOWN, "NotObserved", "the places where it belongs could not all be seen")
     else:
@@ -122,12 +139,15 @@ def pins_of(image: Image) -> dict[str, str]:
     match image.origin:
         case Build(context=FileSet(repository=url, commit=commit)) if commit and url:
             pins = {f"commit of {url}": commit}
-        case RegistryImage(reference=reference, digest=digest):
-            pins = {f"digest of {reference}": digest}
+        case RegistryImage(reference=reference, digest=digest, known_as=known_as):
+            pins = {f"digest of {reference}": known_as or digest}
         case _:
             pins = {}
     return {**pins, "source": image.notice} if image.notice else pins
 
 
-def _sif_at(seen: ClusterObservation | None, identity: str) -> bool | None:
-    return None if seen is None or seen.images is None else identity in seen.images
+def _sif_at(seen: ClusterObservation | None, image: Image) -> bool | None:
+    if isinstance(image.origin, SifFile):
+        found = None if seen is None else (seen.sifs or {}).get(image.origin.path)
+        return None if found is None else found.readable
+    return None if seen is None or seen.images is None else image.identity in seen.images

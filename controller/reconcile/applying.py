@@ -23,6 +23,7 @@ from controller.model.plans import (
     BuildImage,
     CancelRun,
     Failure,
+    Place,
     Plan,
     PublishImage,
     StageFiles,
@@ -32,6 +33,7 @@ from controller.model.plans import (
 )
 from controller.reconcile import acting
 from controller.reconcile.hands import Hands, Outcomes
+from controller.reconcile.publishing import publish
 from controller.reconcile.submitting import submit as submit_batches
 from controller.reconcile.trials import test_image
 from controller.reconcile.workshop import Workshop
@@ -107,7 +109,7 @@ def _units(plan: Plan, observed: Observed, hands: Hands, stop: Event) -> list[_U
             case TestImage():
                 units.append(_Unit((action,), needs, partial(test_image, hands, action, stop)))
             case PublishImage():
-                units.append(_Unit((action,), needs, partial(acting.publish, hands, action)))
+                units.append(_Unit((action,), needs, partial(publish, hands, action, _version(observed, action))))
             case StageFiles():
                 stages[action.cluster.name].append(action)
             case SubmitBatch():
@@ -125,6 +127,11 @@ def _units(plan: Plan, observed: Observed, hands: Hands, stop: Event) -> list[_U
         assert facts is not None, "the planner submits nothing to a cluster that it has not seen"
         units.append(_Unit(tuple(submit), needs, partial(submit_batches, hands, submit, facts)))
     return units
+
+
+def _version(observed: Observed, action: PublishImage) -> str:
+    facts = observed.clusters[action.cluster.name].facts
+    return facts.scheduler_version if facts is not None else ""
 
 
 def _carry_out(unit: _Unit, hands: Hands) -> Outcomes:
@@ -158,7 +165,14 @@ def _note(unit: _Unit, outcomes: Mapping[str, ControllerError | None], hands: Ha
         if not isinstance(error, AmbiguousError):
             key = failure_key(action, error)
             hands.journal.save_failure(key, failure_of(error, earlier.get(key), hands.clock()))
-    hands.journal.clear_failures(a.key for a in unit.actions if outcomes.get(a.key) is None and a.key in earlier)
+    hands.journal.clear_failures(
+        a.key for a in unit.actions if outcomes.get(a.key) is None and a.key in earlier and not _goes_on(a)
+    )
+
+
+def _goes_on(action: Action) -> bool:
+    """Whether an action that is done has only begun what may fail yet: its failures count until the end is seen."""
+    return isinstance(action, PublishImage) and action.route.place is Place.JOB
 
 
 def failure_key(action: Action, error: ControllerError) -> str:

@@ -42,10 +42,10 @@ AskEngine = Callable[[Reference], tuple[str, frozenset[str]] | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """A commit, a manifest's digest, or (``on_engine``) the id of an image on the Docker Engine."""
+    """A commit or a digest. With ``engine``, the id of an image there: no registry answers, and this is the same."""
 
     value: str
-    on_engine: bool = False
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,18 +184,22 @@ class Pins:
         if pin is None:
             remedy = "write name@sha256:..., or docker pull it where the controller's Docker Engine runs"
             return Unresolved(message=error, remedy=remedy)
-        notice = f"{error}; {pin.value[:19]} stays in force" if error and not pin.on_engine else ""
-        return PinnedDigest(digest=pin.value, on_engine=pin.on_engine, notice=notice)
+        if pin.engine:
+            known_as = pin.value if pin.value != pin.engine else ""
+            notice = f"{error}; the Docker Engine's image of that name is in force" if error else ""
+            return PinnedDigest(digest=pin.engine, on_engine=True, known_as=known_as, notice=notice)
+        notice = f"{error}; {pin.value[:19]} stays in force" if error else ""
+        return PinnedDigest(digest=pin.value, notice=notice)
 
     def _pin_of(self, source: RegistrySource, reference: Reference, digest: str) -> Pin:
-        """A registry that begins to answer says the same of an image that the engine has pulled or pushed."""
+        """A registry that begins to answer may tell of an image that was pushed since: it is the same one."""
         pin = self._pins.get(key_of(source))
-        if pin is not None and pin.on_engine:
+        if pin is not None and pin.engine == pin.value:
             try:
                 there = self._ask_engine(reference)
             except ControllerError:
                 there = None
-            if there is not None and there[0] == pin.value and digest in there[1]:
+            if there is not None and there[0] == pin.engine and digest in there[1]:
                 return pin
         return Pin(value=digest)
 
@@ -205,7 +209,7 @@ class Pins:
         self._failed[key] = _Failed(self._clock(), error.message)
         log.warning("source_unavailable", url=source.reference, reason=error.reason, message=error.message)
         pin = self._pins.get(key)
-        if pin is not None and not pin.on_engine:
+        if pin is not None and not pin.engine:
             return error.message
         try:
             there = self._ask_engine(reference)
@@ -214,9 +218,9 @@ class Pins:
         if there is None:
             return f"{error.message}, nor has the Docker Engine one of that name"
         image, digests = there
-        if pin is None or pin.value != image:
-            # A digest that a registry gave is the same everywhere; an id is this engine's own.
-            self._move(source, Pin(value=min(digests)) if digests else Pin(value=image, on_engine=True))
+        if pin is None or pin.engine != image:
+            # A digest that a registry gave is the same everywhere, and so is an identity made of it; an id is not.
+            self._move(source, Pin(value=min(digests) if digests else image, engine=image))
         return error.message
 
     def _may_not_ask(self, key: str, sources: Iterable[Source]) -> str | None:

@@ -18,7 +18,7 @@ from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
 from controller.model.files import FileSet
 from controller.model.observed import EngineObservation, Observed
-from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
+from controller.model.plans import BuildImage, Place, Plan, PublishImage, StageFiles
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
@@ -29,6 +29,7 @@ from controller.reconcile.clients import Clients
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
 from controller.reconcile.pins import PINS, Pins
+from controller.reconcile.publishing import clear_leftovers
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
@@ -147,6 +148,7 @@ class Reconciler:
             paths={key: standing.path for key, standing in standings.items()},
             approved=_approved(self.mirror.commit_info(commit).trailers),
             descends=self._descends(commit),
+            grace_s=settings.grace_s,
         )
         plan = make_plan(desired, sight.observed, history, now=now)
         return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before, clockworks=clockworks)
@@ -174,6 +176,8 @@ class Reconciler:
             on_plan(ahead.plan)
             hands = self.hands(ahead.desired)
             sweep(hands)
+            if not self._workshop.underway:
+                clear_leftovers(self.settings.state_dir, [a for a in ahead.plan.actions if isinstance(a, PublishImage)])
             stop = stop or threading.Event()
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
             underway = self._workshop.underway - outcomes.keys()
@@ -324,7 +328,7 @@ def with_outcomes(observed: Observed, plan: Plan, outcomes: Outcomes) -> Observe
         match action:
             case BuildImage() if engine is not None and engine.images is not None:
                 engine = EngineObservation(images=engine.images | {action.image.identity})
-            case PublishImage():
+            case PublishImage() if action.route.place is not Place.JOB:
                 seen = clusters[action.cluster.name]
                 images = {**(seen.images or {}), action.image.identity: 0}
                 clusters[action.cluster.name] = replace(seen, images=images)

@@ -72,6 +72,7 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         identity=digest_of(covered),
         origin=origin,
         test=test,
+        registry=document.spec.data.get("registry"),
         notice=_notice(data, answer),
     )
 
@@ -108,7 +109,7 @@ def _said_by(origin: Origin) -> dict[str, Any]:
             }
             return {**said, "values": dict(origin.values)} if origin.template else said
         case RegistryImage():
-            return {"from": origin.digest or origin.reference}
+            return {"from": origin.known_as or origin.digest or origin.reference}
         case SifFile():
             return {"sif": origin.path, "sha256": origin.sha256}
         case _:
@@ -128,7 +129,9 @@ def _answer(assembly: Assembly, document: PlacedSpec) -> Answer | None:
 def _registry_image(text: str, answer: Answer | None) -> RegistryImage:
     reference = reference_of(text)
     if isinstance(answer, PinnedDigest):
-        return RegistryImage(reference=str(reference), digest=answer.digest, on_engine=answer.on_engine)
+        return RegistryImage(
+            reference=str(reference), digest=answer.digest, on_engine=answer.on_engine, known_as=answer.known_as
+        )
     return RegistryImage(reference=str(reference), digest=reference.digest or "")
 
 

@@ -51,7 +51,9 @@ class PinnedDigest:
 
     digest: str
     on_engine: bool = False
-    """It is the id of an image that only the Docker Engine has."""
+    """It is the id of an image that the Docker Engine has, as no registry answers."""
+    known_as: str = ""
+    """With ``on_engine``: the digest that a registry had once given the same image."""
     notice: str = ""
 
 

@@ -100,19 +100,23 @@ def test_never_resolved_is_a_problem_with_a_remedy(world: World, pins: Pins) -> 
 
 def test_what_only_the_engine_has_is_its_id(world: World, pins: Pins, tmp_path: Path) -> None:
     world.registry, world.engine = None, (ID, frozenset())
-    assert one(pins, TOOL) == PinnedDigest(digest=ID, on_engine=True)
+    silent = "r.example does not answer; the Docker Engine's image of that name is in force"
+    assert one(pins, TOOL) == PinnedDigest(digest=ID, on_engine=True, notice=silent)
     world.registry, world.engine = A, (ID, frozenset({A}))
     assert one(pins_of(world, tmp_path), TOOL, pins.saved()) == PinnedDigest(digest=ID, on_engine=True)
     world.registry = B
     assert one(pins_of(world, tmp_path), TOOL, pins.saved()) == PinnedDigest(digest=B)
 
 
-def test_what_the_engine_has_pulled_is_the_registry_s_digest(world: World, pins: Pins) -> None:
-    """So that nothing changes when the registry answers again."""
+def test_what_the_engine_has_pulled_is_known_by_the_registry_s_digest(world: World, pins: Pins) -> None:
+    """It comes from the engine, and nothing changes when the registry answers again."""
     world.registry, world.engine = None, (ID, frozenset({A}))
-    answer = one(pins, TOOL)
-    assert isinstance(answer, PinnedDigest)
-    assert (answer.digest, answer.on_engine) == (A, False)
+    for _ in range(2):
+        answer = one(pins, TOOL)
+        assert isinstance(answer, PinnedDigest)
+        assert (answer.digest, answer.on_engine, answer.known_as) == (ID, True, A)
+    world.registry, world.now = A, world.now + REGISTRY_S
+    assert one(pins, TOOL) == PinnedDigest(digest=A)
 
 
 def test_pins_that_nobody_asks_for_are_forgotten(world: World, pins: Pins) -> None:

@@ -129,6 +129,10 @@ def test_an_image_of_a_registry_is_its_digest() -> None:
     by_tag = image("from: lab/x", outside=Outside({source: PinnedDigest(digest=digest)}))
     assert by_tag.origin == RegistryImage(reference="docker.io/lab/x:latest", digest=digest)
     assert by_tag.identity == by_digest.identity
+    engine = PinnedDigest(digest="sha256:" + "e" * 64, on_engine=True, known_as=digest)
+    assert image("from: lab/x", outside=Outside({source: engine})).identity == by_digest.identity
+    other = PinnedDigest(digest="sha256:" + "e" * 64, on_engine=True)
+    assert image("from: lab/x", outside=Outside({source: other})).identity != by_digest.identity
 
 
 def test_a_sif_is_its_path_and_hash() -> None:

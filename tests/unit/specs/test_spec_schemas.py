@@ -52,7 +52,7 @@ def test_every_field_of_the_model_can_be_written() -> None:
     assert job == written - not_yet.FIELDS["Job"]
     timed = {"time" if f == "time_s" else f for f in fields(ImageTest)}
     assert set(schema_of("Image")["test"]["schema"]) == timed
-    assert {"name", "build", "from", "sif", "rebuild", "test"} <= image
+    assert {"name", "build", "from", "sif", "rebuild", "registry", "test"} <= image
     assert set(schema_of("Image")["build"]["schema"]) == fields(Build) | {"repo", "ref"}
     assert set(schema_of("Image")["sif"]["schema"]) == fields(SifFile)
     renamed = {"memory_mib": "memory", "walltime_s": "time"}
