@@ -189,8 +189,10 @@ class Reconciler:
     def _report(
         self, ahead: Prospect, statuses: tuple[ResourceStatus, ...]
     ) -> tuple[str | None, ControllerError | None]:
-        if {status.key: status for status in statuses} != ahead.history.statuses:
-            self._journal.save_statuses({status.key: json.dumps(to_document(status)) for status in statuses})
+        # The tasks are in the runs: of what was said before, only the conditions' times are asked for.
+        conditions = {status.key: replace(status, tasks=()) for status in statuses}
+        if conditions != ahead.history.statuses:
+            self._journal.save_statuses({key: json.dumps(to_document(each)) for key, each in conditions.items()})
         try:
             commit = report(
                 self.mirror,

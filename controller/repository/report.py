@@ -1,6 +1,7 @@
 """The status branch's files: rendered from statuses, and parsed back into them. Pure.
 
-One JSON file a resource for machines, README.md for people. Nothing in them changes unless a status does, or the spec
+One JSON file a resource for machines, README.md for people; a resource of very many tasks has them in parts beside it,
+so that a pass that changes some rewrites those parts only. Nothing in them changes unless a status does, or the spec
 commit: no time of the pass, no counters. Does not belong here: commits (statusbranch.py), the table's words for the
 terminal.
 """
@@ -10,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import quote, unquote
 
 from controller.model.conditions import ResourceStatus
@@ -22,6 +23,9 @@ README = "README.md"
 _text = json.JSONEncoder().encode
 """ASCII only: escapes keep the lone surrogates that come out of a program's undecodable output."""
 _FILE = re.compile(r"(?P<kind>[a-z]+)s/(?P<shard>[0-9a-f]{2})/(?P<name>[^/]+)\.json")
+_PART = re.compile(r"[a-z]+s/[0-9a-f]{2}/[^/]+\.tasks/[0-9]{4,}\.json")
+TASKS_IN_PART = 1000
+"""A resource of more tasks than these has them in parts of so many."""
 
 
 def render(
@@ -45,7 +49,7 @@ def render(
     rows = []
     for status in ordered:
         file = path_of(status.kind, status.name)
-        files[file] = _render_file(status, (previous or {}).get(file))
+        files |= _render_files(status, file, (previous or {}).get(file))
         rows.append((status, file))
     readme = render_readme(rows, spec_commit=spec_commit, url=url, path=path, problems=problems, max_rows=max_rows)
     files[README] = readme.encode("utf-8", "backslashreplace")
@@ -63,7 +67,7 @@ def parse(files: Mapping[str, bytes]) -> list[ResourceStatus]:
         if match is None:
             continue
         try:
-            status = from_document(json.loads(files[path]))
+            status = read_status(path, files.__getitem__)
         except (ValueError, RecursionError):
             continue
         if path == path_of(status.kind, status.name):
@@ -71,15 +75,41 @@ def parse(files: Mapping[str, bytes]) -> list[ResourceStatus]:
     return sorted(found, key=lambda status: (status.kind, status.name))
 
 
+def read_status(path: str, read: Callable[[str], bytes]) -> ResourceStatus:
+    """Return the status in a resource's file and its parts, each of which is asked for by path.
+
+    Raises:
+        ValueError: it is not what the controller writes, or a part is missing (a ``KeyError`` of ``read``) or another.
+    """
+    document = json.loads(read(path))
+    parts = document.pop("task_parts", []) if isinstance(document, dict) else []
+    if not isinstance(parts, list):
+        raise ValueError("task_parts must be a list")
+    for number, digest in enumerate(parts):
+        try:
+            data = read(part_of(path, number))
+        except KeyError as error:
+            raise ValueError(f"part {number} of the tasks is missing") from error
+        if _digest(data) != digest:
+            raise ValueError(f"part {number} of the tasks is not the one that was written")
+        document["tasks"] += json.loads(data)
+    return from_document(document)
+
+
 def obsolete(files: Iterable[str], rendered: Mapping[str, bytes]) -> list[str]:
     """Return which of the branch's ``files`` are of resources that are no longer rendered."""
-    return sorted(path for path in files if path not in rendered and _FILE.fullmatch(path))
+    return sorted(path for path in files if path not in rendered and (_FILE.fullmatch(path) or _PART.fullmatch(path)))
 
 
 def path_of(kind: str, name: str) -> str:
     """Return the file of a resource: ``jobs/<2 hex of the name's SHA-256>/<name>.json``."""
     shard = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:2]
     return f"{kind.lower()}s/{shard}/{_file_name(name)}.json"
+
+
+def part_of(path: str, number: int) -> str:
+    """Return the file of one part (from 0) of the tasks of the resource whose file is ``path``."""
+    return f"{path.removesuffix('.json')}.tasks/{number:04}.json"
 
 
 def name_in(path: str) -> tuple[str, str] | None:
@@ -94,28 +124,45 @@ def _file_name(name: str) -> str:
     return "%2E" + escaped[1:] if escaped.startswith(".") else escaped
 
 
-def _render_file(status: ResourceStatus, previous: bytes | None) -> bytes:
-    made = _json(status)
+def _render_files(status: ResourceStatus, path: str, previous: bytes | None) -> dict[str, bytes]:
+    document = to_document(status)
+    files = {}
+    if len(tasks := document["tasks"]) > TASKS_IN_PART:
+        parts = [tasks[start : start + TASKS_IN_PART] for start in range(0, len(tasks), TASKS_IN_PART)]
+        files = {part_of(path, number): (_lines(part, "") + "\n").encode("ascii") for number, part in enumerate(parts)}
+        document |= {"tasks": [], "task_parts": [_digest(data) for data in files.values()]}
+    return {path: _with_kept_commit(document, previous), **files}
+
+
+def _with_kept_commit(document: dict[str, Any], previous: bytes | None) -> bytes:
+    made = _json(document)
     if previous is None or previous == made:
         return made
     try:
         commit = json.loads(previous)["commit"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return made
-    kept = _json(replace(status, commit=commit)) if isinstance(commit, str) else made
+    kept = _json({**document, "commit": commit}) if isinstance(commit, str) else made
     return kept if kept == previous else made
 
 
-def _json(status: ResourceStatus) -> bytes:
+def _json(document: Mapping[str, Any]) -> bytes:
     """Return one line a key, and one a condition and a task: a change is a small diff.
 
     Laid out here because ``json`` with an indent is written in Python and takes eight times as long.
     """
-    parts = [f"  {_text(key)}: {_value(value)}" for key, value in to_document(status).items()]
+    parts = [f"  {_text(key)}: {_value(value)}" for key, value in document.items()]
     return ("{\n" + ",\n".join(parts) + "\n}\n").encode("ascii")
 
 
 def _value(value: object) -> str:
-    if not isinstance(value, list) or not value:
-        return _text(value)
-    return "[\n    " + ",\n    ".join(map(_text, value)) + "\n  ]"
+    return _lines(value, "  ") if isinstance(value, list) and value else _text(value)
+
+
+def _lines(items: Sequence[object], indent: str) -> str:
+    inner = f"\n{indent}  "
+    return f"[{inner}" + f",{inner}".join(map(_text, items)) + f"\n{indent}]"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -7,7 +7,6 @@ that can be read. Does not belong here: what is shown of it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +14,8 @@ from datetime import UTC, datetime
 import pygit2
 
 from controller.model.conditions import ResourceStatus
-from controller.model.documents import from_document
 from controller.repository.mirror import Mirror
+from controller.repository.report import read_status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +38,10 @@ def changes(mirror: Mirror, tip: str, paths: Sequence[str]) -> Iterator[StatusCh
     while at is not None:
         parent = _parent(repo, at)
         earlier = _ids(parent, paths)
-        for now, then in zip(found, earlier, strict=True):
+        for path, now, then in zip(paths, found, earlier, strict=True):
             if now == then:
                 continue
-            before, after = _read(repo, then), _read(repo, now)
+            before, after = _read(parent, path, then), _read(at, path, now)
             # A file that somebody broke says nothing, nor does the pass that mends it.
             if (before is None and then is not None) or (after is None and now is not None):
                 continue
@@ -73,10 +72,11 @@ def _ids(commit: pygit2.Commit | None, paths: Sequence[str]) -> list[pygit2.Oid 
     return found
 
 
-def _read(repo: pygit2.Repository, oid: pygit2.Oid | None) -> ResourceStatus | None:
-    if oid is None:
+def _read(commit: pygit2.Commit | None, path: str, oid: pygit2.Oid | None) -> ResourceStatus | None:
+    if oid is None or commit is None:
         return None
+    tree = commit.tree
     try:
-        return from_document(json.loads(repo[oid].peel(pygit2.Blob).data))
+        return read_status(path, lambda each: tree[each].peel(pygit2.Blob).data)
     except (ValueError, RecursionError):
         return None

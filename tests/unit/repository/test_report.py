@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.model.conditions import Condition, ResourceStatus, TaskState, TaskStatus, Truth
-from controller.repository.report import README, name_in, obsolete, parse, path_of, render
+from controller.repository.report import README, name_in, obsolete, parse, part_of, path_of, render
 
 TEXT = st.text(max_size=30)
 OPTIONAL = st.none() | TEXT
@@ -109,6 +109,45 @@ def test_shards() -> None:
     """The directory is that of the name's hash."""
     assert path_of("Job", "train") == "jobs/11/train.json"
     assert path_of("Job", "../../x") == f"jobs/{path_of('Job', '../../x').split('/')[1]}/%2E.%2F..%2Fx.json"
+
+
+def sweep(count: int, running: int = 0) -> ResourceStatus:
+    """A job of ``count`` tasks, the first ``running`` of which run."""
+    states = [TaskState.RUNNING] * running + [TaskState.WAITING] * (count - running)
+    return job("s", tasks=tuple(TaskStatus(id=f"s/n={n}", state=state) for n, state in enumerate(states)))
+
+
+def test_very_many_tasks_are_in_parts_and_come_back_whole() -> None:
+    """What is read is what was written, whether it is one file or many."""
+    for count in (1000, 1001, 2500):
+        files = rendered(sweep(count))
+        assert parse(files) == [sweep(count)]
+        assert len(files) == 2 + (0 if count == 1000 else -(-count // 1000))
+
+
+def test_one_changed_task_of_very_many_rewrites_its_part_only() -> None:
+    """A pass over 100,000 tasks must not commit megabytes because one of them has started."""
+    before = rendered(sweep(2500))
+    after = rendered(sweep(2500, running=3), previous=before)
+    file = path_of("Job", "s")
+    assert {path for path in after if after[path] != before[path]} == {README, file, part_of(file, 0)}
+    assert len(after[file]) < 2000
+
+
+def test_parts_go_when_the_tasks_are_fewer() -> None:
+    files = rendered(sweep(2500))
+    fewer = rendered(sweep(1200), previous=files)
+    file = path_of("Job", "s")
+    assert obsolete(files, fewer) == [part_of(file, 2)]
+    assert obsolete(files, rendered(sweep(7))) == [part_of(file, n) for n in range(3)]
+
+
+def test_a_part_that_somebody_changed_or_removed_breaks_its_resource_only() -> None:
+    """As any broken file: it says nothing, and the next pass writes it anew."""
+    files = rendered(sweep(2500), job("other"))
+    part = part_of(path_of("Job", "s"), 1)
+    for broken in ({**files, part: b"[]\n"}, {path: data for path, data in files.items() if path != part}):
+        assert [status.name for status in parse(broken)] == ["other"]
 
 
 def test_another_commit_rewrites_only_what_it_changes() -> None:

@@ -88,3 +88,21 @@ def test_ten_thousand_commits_are_walked_in_seconds(branch: Branch) -> None:
     began = time.perf_counter()
     assert next(changes(branch.mirror, branch.tip, [PATH])).after is not None
     assert time.perf_counter() - began < 0.5
+
+
+def test_a_change_of_one_of_very_many_tasks_is_told(branch: Branch) -> None:
+    """Their tasks are in parts beside the resource's file."""
+
+    def many(state: TaskState) -> dict[str, bytes]:
+        tasks = tuple(TaskStatus(id=f"train/n={n}", state=TaskState.WAITING) for n in range(2000))
+        tasks += (TaskStatus(id="train/n=2000", state=state),)
+        one = ResourceStatus(kind="Job", name="train", digest="d", commit="c", tasks=tasks)
+        return render([one], spec_commit="abc", url="u")
+
+    branch.commit(many(TaskState.QUEUED))
+    branch.commit(many(TaskState.RUNNING))
+    newest, _oldest = branch.told()
+    assert newest.before is not None
+    assert newest.after is not None
+    changed = [now for then, now in zip(newest.before.tasks, newest.after.tasks, strict=True) if then != now]
+    assert [(task.id, task.state) for task in changed] == [("train/n=2000", TaskState.RUNNING)]
