@@ -8,6 +8,7 @@ from controller.model.digests import digest_of
 from controller.model.images import Build, Image
 from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
 from controller.specs.filesets import EscapeError, MissingPathError, normal
+from controller.specs.ignore import BadPatternError
 
 
 def add_image(assembly: Assembly, document: PlacedSpec) -> None:
@@ -49,4 +50,9 @@ def _build(assembly: Assembly, document: PlacedSpec, build: dict[str, Any]) -> B
         where = ("build", "dockerfile") if "dockerfile" in build else here
         message = f'there is no "{dockerfile}" in the build context "{build["context"]}"'
         raise assembly.invalid(document, where, message, "add it, or name it in build.dockerfile")
+    try:
+        context = assembly.files.sent(context, dockerfile)
+    except (BadPatternError, EscapeError) as error:
+        message = f'the ignore file of the build context "{build["context"]}": {error}'
+        raise assembly.invalid(document, here, message) from error
     return Build(context=context, dockerfile=dockerfile, args=dict(build.get("args", {})), target=build.get("target"))
