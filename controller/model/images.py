@@ -51,3 +51,5 @@ class Image:
     identity: str
     """SHA-256 of what the origin says, and of ``rebuild`` (see docs/decisions/0002)."""
     origin: Origin
+    rebuild: str = ""
+    """Any text; a new one is a new identity, built without the engine's cache."""

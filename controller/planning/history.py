@@ -23,6 +23,8 @@ class History:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
+    build_logs: Mapping[str, str] = field(default_factory=dict)
+    """Name of an image -> where the log of its newest build is."""
     approved: bool = False
     descends: bool = True
 

@@ -62,6 +62,8 @@ def image_status(
     on_engine = None if engine is None or engine.images is None else image.identity in engine.images
     details = {"identity": image.identity}
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
+    if image.name in history.build_logs:
+        details["build_log"] = history.build_logs[image.name]
     failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)

@@ -5,40 +5,41 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from controller.clusters.scripts import LAST_MEMBER
+from controller.containers.building import Follower
 from controller.model.conditions import TaskState
-from controller.model.digests import short
 from controller.model.failpoints import failpoint
 from controller.model.plans import BuildImage, CancelRun, PublishImage, StageFiles
 from controller.model.runs import RunRecord
 from controller.planning.settle import CANCELLED_OWNER
 from controller.planning.wanted import CANCEL_AGAIN_S
 from controller.reconcile.archives import write_tar
+from controller.reconcile.buildlogs import open_log
 from controller.reconcile.hands import Hands, Outcomes
 
 
 def build(hands: Hands, action: BuildImage) -> Outcomes:
-    """Build an image from its context as it stands in the commit; its log is kept by identity."""
-    image = action.image
-    log_path = build_log(hands.state_dir, image.name, image.identity)
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    """Build an image from its context as it stands in the commit; its log is kept."""
+    image, entries = action.image, action.build.context.entries
     tree = hands.tree_at(action.build.context.commit)
+    dockerfile = next(entry.oid for entry in entries if entry.path == action.build.dockerfile)
     failpoint("build.before")
-    with tempfile.TemporaryFile() as context, log_path.open("w", encoding="utf-8") as log:
-        write_tar(context, [("", tree, action.build.context.entries)])
+    with (
+        tempfile.TemporaryFile() as context,
+        open_log(hands.state_dir, image.name, image.identity, hands.clock()) as log,
+    ):
+        write_tar(context, [("", tree, entries)])
         context.seek(0)
-        hands.engine.build(
-            image, action.build, context, instance=hands.instance, log=log, say=lambda line: hands.say(action.key, line)
+        follower = Follower(
+            name=image.name,
+            dockerfile=tree.read(dockerfile).decode("utf-8", "replace"),
+            log=log,
+            say=lambda line: hands.say(action.key, line),
         )
+        hands.engine.build(image, action.build, context, instance=hands.instance, follower=follower)
     failpoint("build.after")
     return {action.key: None}
-
-
-def build_log(state_dir: Path, name: str, identity: str) -> Path:
-    """Return where the log of an image's last build is."""
-    return state_dir / "builds" / f"{name}-{short(identity)}.log"
 
 
 def publish(hands: Hands, action: PublishImage) -> Outcomes:

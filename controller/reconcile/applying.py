@@ -45,6 +45,9 @@ class _Unit:
     actions: tuple[Action, ...]
     needs: frozenset[str]
     run: Callable[[], Outcomes]
+    kind: str = ""
+    """What at most ``limit`` units may do at once, "" for no such limit."""
+    limit: int = WORKERS
 
 
 def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outcomes:
@@ -60,6 +63,9 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outco
             if stop.is_set():
                 ready, waiting = [], []
             for unit in ready:
+                if sum(other.kind == unit.kind for other in running.values()) >= unit.limit:
+                    waiting.append(unit)
+                    continue
                 running[pool.submit(_carry_out, unit)] = unit
             if not running:
                 break
@@ -80,9 +86,10 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
         needs = frozenset(plan.needs.get(action.key, ()))
         match action:
             case BuildImage():
-                units.append(_Unit((action,), needs, partial(acting.build, hands, action)))
+                units.append(_Unit((action,), needs, partial(acting.build, hands, action), "build", hands.builds))
             case PublishImage():
-                units.append(_Unit((action,), needs, partial(acting.publish, hands, action)))
+                one_at_a_time = (f"convert on {_login_node(action)}", 1) if action.cluster.convert_on == "login" else ()
+                units.append(_Unit((action,), needs, partial(acting.publish, hands, action), *one_at_a_time))
             case StageFiles():
                 stages[action.cluster.name].append(action)
             case SubmitBatch():
@@ -100,6 +107,12 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
         assert facts is not None, "the planner submits nothing to a cluster that it has not seen"
         units.append(_Unit(tuple(submit), needs, partial(submit_batches, hands, submit, facts)))
     return units
+
+
+def _login_node(action: PublishImage) -> str:
+    """Return where a conversion would run: two clusters may be behind one login node, which others work on too."""
+    connection = action.cluster.connection
+    return f"{connection.host}:{connection.port}" if connection else "this machine"
 
 
 def _carry_out(unit: _Unit) -> Outcomes:

@@ -31,3 +31,5 @@ class Hands:
     state_dir: Path
     clock: Callable[[], float]
     say: Say
+    builds: int = 2
+    """How many builds may go on at once."""

@@ -24,6 +24,7 @@ from controller.planning.brakes import TRAILER
 from controller.planning.history import History
 from controller.planning.plan import make_plan
 from controller.reconcile.applying import apply
+from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
@@ -127,6 +128,7 @@ class Reconciler:
             failures=self._journal.failures(),
             statuses=self._earlier_statuses(),
             paths={key: standing.path for key, standing in standings.items()},
+            build_logs=newest_logs(settings.state_dir),
             approved=_approved(self.mirror.commit_info(commit).trailers),
             descends=self._descends(commit),
         )
@@ -182,7 +184,12 @@ class Reconciler:
     def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
-        history = replace(ahead.history, runs=self._journal.runs(), failures=self._journal.failures())
+        history = replace(
+            ahead.history,
+            runs=self._journal.runs(),
+            failures=self._journal.failures(),
+            build_logs=newest_logs(self.settings.state_dir),
+        )
         plan = make_plan(ahead.desired, observed, history, now=self._clock())
         return plan.statuses, observed
 
@@ -229,6 +236,7 @@ class Reconciler:
             state_dir=self.settings.state_dir,
             clock=self._clock,
             say=self._say,
+            builds=self.settings.builds,
         )
 
     def _client_of(self, desired: Desired) -> Callable[[str], ClusterClient]:

@@ -98,7 +98,9 @@ class Files:
             return context
         if entries[name].mode == _LINK:
             raise EscapeError(name, self._target(entries[name]), "the build context, where only a file is read")
-        patterns = ignore.read_patterns(self._tree.read(entries[name].oid, limit=_MAX_IGNORE).decode("utf-8", "replace"))
+        patterns = ignore.read_patterns(
+            self._tree.read(entries[name].oid, limit=_MAX_IGNORE).decode("utf-8", "replace")
+        )
         kept = (dockerfile, name)
         return self._file_set([e for e in context.entries if e.path in kept or not ignore.is_ignored(e.path, patterns)])
 

@@ -6,7 +6,11 @@ import click
 
 from controller.cli.verbs import Verbs
 
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "list": "List every image and SIF file, and what uses it.",
+    "log": "Show what a build has said.",
+    "prune": "Clear away what nothing uses any more.",
+}
 
 
 @click.command(cls=Verbs, package=__name__, table=VERBS)
