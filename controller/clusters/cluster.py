@@ -134,7 +134,7 @@ class ClusterClient:
         lines = []
         for record in records:
             target = self.scheduler.target(record.job_id, record.index, array=record.array) if record.job_id else "-"
-            lines.append(f"{record.id} {target} {tag_of(self._instance, record.batch)}\n")
+            lines.append(f"{record.id} {target} {tag_of(self._instance, record.batch)} {record.cancel_reason}\n")
         script = self._script("cancel", cancel_command=self.scheduler.cancel_command())
         answer = self._ask(script, "".join(lines).encode(), timeout_s=_ACT_S)
         part = answer.parts.get("cancel")

@@ -110,7 +110,7 @@ def _read_runs(text: str) -> tuple[RunEvent, ...]:
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
         run, _, body = rest.partition(" ")
-        if word in ("exit", "started", "stopped") and (event := _event(body, spool_file="")) is not None:
+        if word in ("exit", "started", "stopped", "cancelling") and (event := _event(body, spool_file="")) is not None:
             events.append(event)
         elif word == "claim" and run:
             events.append(RunEvent(run=run, kind=EventKind.CLAIMED, owner=body.strip(), at=0.0))
@@ -129,6 +129,7 @@ def _event(body: str, *, spool_file: str) -> RunEvent | None:
             exit_code=int(value["exit_code"]) if "exit_code" in value else None,
             host=str(value.get("host", "")),
             phase=str(value.get("phase", "")),
+            reason=str(value.get("reason", "")),
             stderr_tail=_text(value.get("stderr", "")),
             outputs={str(path): _text(text) for path, text in value.get("outputs", {}).items()},
             spool_file=spool_file,

@@ -1,15 +1,16 @@
 """The Docker Engine: which of our images it has, builds with a log, archives, removal.
 
-Ownership is the label ``controller.identity``: images without it are never looked at. The builder is the classic one
-of the Engine API, the only one that its SDK speaks. Podman's socket speaks the same API; where its answers differ, what
-is relied on is what both have: an image is found by its label, whatever its name has become.
+Ownership is the label ``controller.identity``: images without it are never looked at. An image is whole when it also
+has the name that a build gives at its very end: the layers of a build that failed may carry the label as well. The
+builder is the classic one of the Engine API, the only one that its SDK speaks. Podman's socket speaks the same API;
+where its answers differ, what is relied on is what both have.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ class Engine:
                 images = client.images(filters={"label": IDENTITY_LABEL})
         except ControllerError as error:
             return EngineObservation(images=None, error_reason=error.reason, error=error.message)
-        return EngineObservation(images=frozenset(str(image["Labels"][IDENTITY_LABEL]) for image in images))
+        return EngineObservation(images=frozenset(image.identity for image in map(_read, images) if image.names))
 
     def images(self) -> tuple[EngineImage, ...]:
         """Return every image of the controller's, of all instances, oldest first.
@@ -60,14 +61,14 @@ class Engine:
         Raises:
             TransientError: the engine does not answer, or a container uses the image (``ImageInUse``).
         """
-        from docker.errors import ImageNotFound
+        from docker.errors import NotFound
 
         with _client(_ANSWER_S) as client:
             for name in image.names or (image.id,):
                 try:
                     # By its own name only, and never by force: another name, or a container, keeps it.
                     client.remove_image(name)
-                except ImageNotFound:
+                except NotFound:
                     continue
 
     def build(self, image: Image, build: Build, context: IO[bytes], *, instance: str, follower: Follower) -> None:
@@ -105,7 +106,7 @@ class Engine:
                     raise StalledError("DockerfileInvalid", error.message) from error
                 raise
             # A stream that was cut between two chunks looks like one that ended.
-            if not client.images(filters={"label": f"{IDENTITY_LABEL}={image.identity}"}):
+            if _id_of(client, image.identity) is None:
                 message = (
                     f"image {image.name}: the engine stopped before the build had an end. See the engine's own log"
                 )
@@ -127,10 +128,10 @@ class Engine:
     def tag(self, image: Image) -> None:
         """Give an image that the engine has by identity the name that ``archive`` asks for."""
         with _client(_ANSWER_S) as client:
-            found = client.images(filters={"label": f"{IDENTITY_LABEL}={image.identity}"})
-            if not found:
+            found = _id_of(client, image.identity)
+            if found is None:
                 raise TransientError("ImageGone", f"image {image.name} is no longer on the Docker Engine")
-            client.tag(found[0]["Id"], f"controller/{image.name}", short(image.identity))
+            client.tag(found, f"controller/{image.name}", short(image.identity))
 
 
 @contextmanager
@@ -172,7 +173,13 @@ def _name_of(image: Image) -> str:
     return f"controller/{image.name}:{short(image.identity)}"
 
 
-def _read(image: dict[str, Any], used: set[str]) -> EngineImage:
+def _id_of(client: APIClient, identity: str) -> str | None:
+    """Return an image's id by its identity."""
+    found = map(_read, client.images(filters={"label": f"{IDENTITY_LABEL}={identity}"}))
+    return next((image.id for image in found if image.names), None)
+
+
+def _read(image: dict[str, Any], used: Set[str] = frozenset()) -> EngineImage:
     labels = image["Labels"]
     identity = str(labels[IDENTITY_LABEL])
     names = [str(name) for name in image.get("RepoTags") or () if name != "<none>:<none>"]

@@ -31,4 +31,5 @@ class FileSet:
     entries: tuple[FileEntry, ...]
     commit: str
     repository: str = ""
-    """Address of the repository that holds the commit; "" is the one that the specs are in."""
+    """Address of the repository that holds the commit; "" is the one that the specs are in, and what begins
+    with ``builtin:`` a template of the controller itself."""

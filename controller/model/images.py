@@ -7,15 +7,23 @@ from dataclasses import dataclass, field
 
 from controller.model.files import FileSet, Source
 
+Value = str | int | bool | tuple[str, ...]
+"""What a template's value may be."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """Built by a Docker Engine from a context; the entries' paths are relative to the context."""
 
     context: FileSet
+    """With ``values``: the files of the template that the context is rendered from."""
     dockerfile: str = "Dockerfile"
     args: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
+    template: str = ""
+    """Name of the template, or its directory; "" when the context is sent as it stands."""
+    values: Mapping[str, Value] = field(default_factory=dict)
+    """Every value of the template, defaults filled in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +33,9 @@ class RegistryImage:
     reference: str
     """As ``docker pull`` takes it, without a scheme: ``host/name:tag`` or ``host/name@sha256:...``."""
     digest: str
-    """``sha256:`` and 64 hex digits that the reference stands for: a manifest's, or the id of an engine's image."""
+    """``sha256:`` and 64 hex digits that the reference stands for: a manifest's, unless ``on_engine``."""
+    on_engine: bool = False
+    """No registry knows it: ``digest`` is the id of an image that the Docker Engine has by that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +63,5 @@ class Image:
     origin: Origin
     rebuild: str = ""
     """Any text; a new one is a new identity, built without the engine's cache."""
+    notice: str = ""
+    """What a person should know of its source, such as that it could not be asked lately."""

@@ -74,6 +74,8 @@ class EventKind(StrEnum):
     STOPPED = "stopped"
     """A signal asked it to end: the scheduler knows why, and may start it again."""
     EXITED = "exited"
+    CANCELLING = "cancelling"
+    """The controller has asked it to end; what it is cancelled for is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class RunEvent:
     host: str = ""
     phase: str = ""
     """``setup``, ``files`` or ``command``: what was going on when it ended."""
+    reason: str = ""
+    """Why it was to end, for ``CANCELLING`` only."""
     stderr_tail: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
     """Text of the files that metrics are read from, by path below the run directory."""

@@ -26,7 +26,6 @@ from controller.model.runs import RunRecord, owner_from
 SETTLE_S = 20.0
 """How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
 CANCELLED_OWNER = "cancelled"
-_FAILED = ENDED - REQUEUEABLE - {JobState.COMPLETED, JobState.CANCELLED}
 _CLAIM_LOST = 75
 _NOT_RECORDED = 74
 _KILLED = 137
@@ -62,16 +61,13 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
         if record.job_id is None:
             return _unsubmitted(record, seen, now=now, grace_s=grace_s)
     if not seen.queue_known:
-        return _without_queue(record, seen)
+        return _without_queue(record, seen, now)
     if seen.queue is not None and seen.queue.state not in ENDED:
         return _alive(record, seen.queue)
     ended = _with_exit_code(seen)
     if ended is not None and ended.state in ENDED:
-        if ended.state in _FAILED and not _claim_read(record, seen):
-            # It may be a second job that found the claim taken, or one that died between writing its end down and
-            # telling the spool: the next look asks the run itself.
-            message = f"job {ended.job_id} has ended; the run's own word about it is not read yet"
-            return replace(_mark_missing(record, now), state=TaskState.UNKNOWN, reason="Ending", message=message)
+        if ended.state not in REQUEUEABLE and not _claim_read(record, seen):
+            return _ending(record, ended, now)
         return _ended(record, ended, now)
     return _missing(record, seen, now=now, grace_s=grace_s)
 
@@ -95,6 +91,8 @@ def _hear(record: RunRecord, events: Sequence[RunEvent]) -> RunRecord:
             record = replace(record, started=event.at, stopped_at=None)
         elif event.kind is EventKind.STOPPED and event.at > (record.started or 0):
             record = replace(record, stopped_at=event.at, stderr_tail=event.stderr_tail)
+        elif event.kind is EventKind.CANCELLING and record.cancel_requested_at is None:
+            record = replace(record, cancel_requested_at=event.at, cancel_reason=event.reason)
     return record
 
 
@@ -166,10 +164,10 @@ def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -
     )
 
 
-def _without_queue(record: RunRecord, seen: Seen) -> RunRecord:
+def _without_queue(record: RunRecord, seen: Seen, now: float) -> RunRecord:
     job = seen.accounting
     if job is not None and job.state in ENDED - REQUEUEABLE and job.exit_code not in (_CLAIM_LOST,):
-        return _ended(record, job, job.ended or 0.0)
+        return _ended(record, job, job.ended or now) if _claim_read(record, seen) else _ending(record, job, now)
     return replace(record, state=TaskState.UNKNOWN, reason="QueueUnknown", message="the queue could not be read")
 
 
@@ -222,6 +220,16 @@ def _with_exit_code(seen: Seen) -> JobRecord | None:
     return accounting if same and queue.exit_code is None else queue
 
 
+def _ending(record: RunRecord, job: JobRecord, now: float) -> RunRecord:
+    """A stated end before the run itself was asked: the next look asks it.
+
+    It may be a second job that found the claim taken, one that died between writing its end down and telling the
+    spool, or one whose word in the spool is late: what it measured stands in there.
+    """
+    message = f"job {job.job_id} has ended; the run's own word about it is not read yet"
+    return replace(_mark_missing(record, now), state=TaskState.UNKNOWN, reason="Ending", message=message)
+
+
 def _claim_read(record: RunRecord, seen: Seen) -> bool:
     """Whether this look has asked for the run's claim: it does from the look after the run was first missed."""
     return record.missing_since is not None or any(event.kind is EventKind.CLAIMED for event in seen.events)
@@ -260,7 +268,7 @@ def _cancelled(record: RunRecord, now: float, word: str = "") -> RunRecord:
 def _never_started(record: RunRecord, now: float) -> RunRecord:
     """Nobody but the controller takes a claim away, and it can never be given back: its job, if any, ends at once.
 
-    The reason is lost where the journal is. Both reasons that there are let a task that is wanted again run again.
+    Whatever the reason was, it lets a task that is wanted again run again.
     """
     asked = record if record.cancel_requested_at is not None else replace(record, cancel_requested_at=now)
     return replace(_cancelled(asked, now), lapsed=False, reason=record.cancel_reason or "SpecRemoved")

@@ -23,7 +23,7 @@ def build(hands: Hands, action: BuildImage) -> Outcomes:
     """Build an image from its context as it stands in the commit; its log is kept."""
     image, entries = action.image, action.build.context.entries
     tree = hands.tree_at(action.build.context.commit)
-    dockerfile = next(entry.oid for entry in entries if entry.path == action.build.dockerfile)
+    dockerfile = next((entry.oid for entry in entries if entry.path == action.build.dockerfile), None)
     failpoint("build.before")
     with (
         tempfile.TemporaryFile() as context,
@@ -33,7 +33,7 @@ def build(hands: Hands, action: BuildImage) -> Outcomes:
         context.seek(0)
         follower = Follower(
             name=image.name,
-            dockerfile=tree.read(dockerfile).decode("utf-8", "replace"),
+            dockerfile=tree.read(dockerfile).decode("utf-8", "replace") if dockerfile else "",
             log=log,
             say=lambda line: hands.say(action.key, line),
         )

@@ -15,6 +15,8 @@ from controller.model.resources import Cluster, Job, Workflow
 from controller.specs.excerpts import excerpt
 from controller.specs.filesets import Files
 from controller.specs.nearest import did_you_mean
+from controller.specs.outside import Answer
+from controller.specs.outside import Source as Outside
 from controller.specs.tree import Tree
 from controller.specs.verdicts import Spec
 from controller.specs.yaml_loader import MAX_BYTES, Path
@@ -52,6 +54,8 @@ class Assembly:
     problems: list[Problem]
     known: frozenset[str] = frozenset()
     """``Kind/name`` of everything that the commit holds, valid or not."""
+    outside: Mapping[Outside, Answer] = field(default_factory=dict)
+    """What is in force for what lies outside of the commit."""
     broken: set[str] = field(default_factory=set)
     clusters: dict[str, Cluster] = field(default_factory=dict)
     cluster_specs: dict[str, Spec] = field(default_factory=dict)

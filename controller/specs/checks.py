@@ -16,12 +16,14 @@ import cerberus
 from cerberus import TypeDefinition, errors
 
 from controller.specs import cron, quantities
+from controller.specs.references import NotAReferenceError, reference_of
 from controller.specs.schemas import Schema, schema_of
 from controller.specs.submit_options import refusal
 
 _NESTED = ("schema", "keysrules", "valuesrules")
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _NOT_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PASSWORD = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@")
 _WORKDIR_START = re.compile(r"(?:~|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})?(?=/|$)", re.ASCII)
 _WORKDIR_PART = re.compile(r"(?:[A-Za-z0-9._+@=,-]|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})+", re.ASCII)
 
@@ -119,14 +121,54 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
         if (reason := refusal(value)) is not None:
             self._say(field, *reason)
 
+    def _check_with_git_url(self, field: Any, value: Any) -> None:
+        if _NOT_LINE.search(value) or not value.strip() or value != value.strip():
+            self._say(field, "must be the address of a Git repository, without control characters or outer blanks")
+        elif _PASSWORD.search(value):
+            self._say(field, "must not hold a password or a token", "a commit is no place for a secret: remove it")
+        elif not value.startswith(("/", "~")) and ":" not in value:
+            self._say(field, "must be an address such as https://host/group/repository.git")
+
+    def _check_with_git_ref(self, field: Any, value: Any) -> None:
+        # git-check-ref-format(1)
+        parts = value.split("/")
+        if (
+            ".." in value
+            or "@{" in value
+            or any(not p or p.startswith(".") or p.endswith((".", ".lock")) for p in parts)
+        ):
+            self._say(field, "must be the name of a branch or a tag, or a commit id")
+
+    def _check_with_template(self, field: Any, value: Any) -> None:
+        if "/" in value:
+            self._check_with_repo_path(field, value)
+        elif not re.fullmatch("[a-z0-9][a-z0-9-]*", value):
+            self._say(
+                field, "must be the name of a built-in template", "a directory of the repository has a slash: ./mine"
+            )
+
+    def _check_with_image_reference(self, field: Any, value: Any) -> None:
+        try:
+            reference_of(value)
+        except NotAReferenceError:
+            self._say(field, "must be the name of an image such as docker://python:3.12-slim")
+
+    def _check_with_sif(self, field: Any, value: Any) -> None:
+        if isinstance(value, str):
+            self._remote_path(field, value)
+            if not value.endswith(".sif"):
+                self._say(field, 'must be the path of a file that ends in ".sif"')
+
     def _check_with_workdir(self, field: Any, value: Any) -> None:
-        if value == "auto":
-            return
+        if value != "auto":
+            self._remote_path(field, value, also='"auto", ')
+
+    def _remote_path(self, field: Any, value: str, *, also: str = "") -> None:
         start = _WORKDIR_START.match(value)
         rest = value[start.end() :] if start else ""
         parts = [part for part in rest.split("/") if part]
         if start is None or not value or (start[0] == "" and not rest):
-            self._say(field, 'must be "auto", an absolute path, or a path that begins with ~ or $NAME')
+            self._say(field, f"must be {also}an absolute path, or a path that begins with ~ or $NAME")
         elif ".." in parts:
             self._say(field, 'must not have ".." in it')
         elif value == "/":

@@ -18,7 +18,8 @@ from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.checks import Checker
 from controller.specs.discovery import spec_files
 from controller.specs.filesets import Files
-from controller.specs.images import add_image
+from controller.specs.images import add_image, sources_of
+from controller.specs.outside import Resolve, offline
 from controller.specs.parse import parse_blob
 from controller.specs.schemas import schema_version
 from controller.specs.tree import Tree
@@ -27,15 +28,16 @@ from controller.specs.work import add_work
 from controller.specs.yaml_loader import MAX_BYTES
 
 
-def load(tree: Tree, *, cache: VerdictCache | None = None) -> Desired:
+def load(tree: Tree, *, cache: VerdictCache | None = None, resolve: Resolve = offline) -> Desired:
     """Return everything that one commit asks for, and every problem of every file, sorted by place.
 
-    With a ``cache``, only blobs that it does not know are parsed.
+    With a ``cache``, only blobs that it does not know are parsed. ``resolve`` tells what is in force outside of the
+    commit; left out, what needs to know it counts as valid, under an identity that says nothing.
     """
     files = Files(tree)
     candidates, problems = spec_files(tree, files.entries)
     checker = Checker()
-    compiler = _Compiler(tree, files, problems)
+    compiler = _Compiler(tree, files, problems, resolve)
     for entry in candidates:
         compiler.take(entry, _verdict(tree, entry, checker, cache))
     return compiler.desired()
@@ -71,6 +73,7 @@ class _Compiler:
     tree: Tree
     files: Files
     problems: list[Problem]
+    resolve: Resolve
     files_read: int = 0
     documents: dict[str, list[_Placed]] = field(default_factory=lambda: defaultdict(list))
     suspects: set[str] = field(default_factory=set)
@@ -93,6 +96,7 @@ class _Compiler:
         assembly = Assembly(tree=self.tree, files=self.files, problems=self.problems)
         single = self._without_duplicates(assembly)
         assembly.broken |= self.suspects - single.keys()
+        assembly.outside = self.resolve(sources_of(single))
         assembly.known = frozenset(single) | frozenset(assembly.broken)
         for kind, add in (("Cluster", _add_cluster), ("Image", add_image)):
             for key in sorted(key for key, document in single.items() if document.spec.kind == kind):

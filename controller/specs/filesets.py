@@ -39,8 +39,10 @@ class EscapeError(Exception):
 class Files:
     """All files of one commit, looked up by path or by directory."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, *, repository: str = "") -> None:
+        """``repository`` is the address of another repository than the specs'."""
         self._tree = tree
+        self.repository = repository
         self.entries = sorted(tree.entries(), key=lambda entry: entry.path)
         self._paths = [entry.path for entry in self.entries]
         self._by_path = {entry.path: entry for entry in self.entries}
@@ -106,7 +108,7 @@ class Files:
 
     def _file_set(self, entries: list[FileEntry]) -> FileSet:
         tree = digest_of([[entry.path, entry.mode, entry.oid] for entry in entries])
-        return FileSet(tree=tree, entries=tuple(entries), commit=self._tree.commit)
+        return FileSet(tree=tree, entries=tuple(entries), commit=self._tree.commit, repository=self.repository)
 
     def _at(self, path: str) -> list[FileEntry]:
         if not path:

@@ -2,57 +2,204 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, assert_never
 
 from controller.model.digests import digest_of
-from controller.model.images import Build, Image
+from controller.model.files import FileSet
+from controller.model.images import Build, Image, Origin, RegistryImage, SifFile
 from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
-from controller.specs.filesets import EscapeError, MissingPathError, normal
+from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.ignore import BadPatternError
+from controller.specs.nearest import did_you_mean
+from controller.specs.outside import Answer, GitSource, PinnedDigest, PinnedTree, Source, Unresolved, source_in
+from controller.specs.references import reference_of
+from controller.specs.templates import (
+    DESCRIPTION,
+    RENDERED,
+    Template,
+    TemplateError,
+    builtin,
+    builtin_names,
+    read_template,
+)
+from controller.specs.yaml_loader import Path
+
+_WAYS = ("build", "from", "sif")
 
 
 def add_image(assembly: Assembly, document: PlacedSpec) -> None:
     """Add the image of a document.
 
     Raises:
-        InvalidError: the commit does not hold what it is made from; that has been reported.
+        InvalidError: what it is made from is not there, or not known; that has been reported.
     """
-    origin = _build(assembly, document, document.spec.data["build"])
+    data = document.spec.data
+    given = [way for way in _WAYS if way in data]
+    if len(given) != 1:
+        both = f", not {' and '.join(given)}" if given else ""
+        message = f"an Image is made from one of build, from and sif{both}"
+        raise assembly.invalid(document, (given[1],) if given else (), message)
+    answer = _answer(assembly, document)
+    match given[0]:
+        case "build":
+            origin: Origin = _build(assembly, document, data["build"], answer)
+        case "from":
+            origin = _registry_image(data["from"], answer)
+        case _:
+            origin = _sif_file(data["sif"])
+    covered: dict[str, Any] = {"version": DIGEST_VERSION, **_said_by(origin)}
+    if "rebuild" in data:
+        covered["rebuild"] = str(data["rebuild"])
     assembly.images[document.spec.name] = Image(
         name=document.spec.name,
         source=assembly.source(document),
-        identity=digest_of({"version": DIGEST_VERSION, **_said_by(origin)}),
+        identity=digest_of(covered),
         origin=origin,
+        rebuild=str(data.get("rebuild", "")),
+        notice="" if answer is None or isinstance(answer, Unresolved) else answer.notice,
     )
 
 
-def _said_by(build: Build) -> dict[str, Any]:
-    """Return what the identity covers. A key more than these would give every image a new identity."""
-    return {
-        "context": build.context.tree,
-        "dockerfile": build.dockerfile,
-        "args": dict(build.args),
-        "target": build.target,
-    }
+def sources_of(documents: Mapping[str, PlacedSpec]) -> list[Source]:
+    """Return what the Image documents among some name outside of their commit."""
+    found = (source_in(document.spec.data) for document in documents.values() if document.spec.kind == "Image")
+    return [source for source in found if source is not None]
 
 
-def _build(assembly: Assembly, document: PlacedSpec, build: dict[str, Any]) -> Build:
-    here = ("build", "context")
-    try:
-        context = assembly.files.context(build["context"])
-    except MissingPathError as error:
-        message = f'the build context "{build["context"]}" {error}'
-        raise assembly.invalid(document, here, message) from error
-    except EscapeError as error:
-        raise assembly.invalid(document, here, str(error)) from error
+def _said_by(origin: Origin) -> dict[str, Any]:
+    """Return what the identity covers (docs/decisions/0002 and 0040): contents, and never where they are kept.
+
+    A key more for a build than these four would give every image a new identity.
+    """
+    match origin:
+        case Build():
+            said: dict[str, Any] = {
+                "context": origin.context.tree,
+                "dockerfile": origin.dockerfile,
+                "args": dict(origin.args),
+                "target": origin.target,
+            }
+            return {**said, "values": dict(origin.values)} if origin.template else said
+        case RegistryImage():
+            return {"from": origin.digest or origin.reference}
+        case SifFile():
+            return {"sif": origin.path, "sha256": origin.sha256}
+        case _:
+            assert_never(origin)
+
+
+def _answer(assembly: Assembly, document: PlacedSpec) -> Answer | None:
+    """Return what is in force for what a document names outside of its commit; None: nothing, or not looked at."""
+    source = source_in(document.spec.data)
+    answer = None if source is None else assembly.outside.get(source)
+    if isinstance(answer, Unresolved):
+        at = ("build", "repo") if isinstance(source, GitSource) else ("from",)
+        raise assembly.invalid(document, at, answer.message, answer.remedy)
+    return answer
+
+
+def _registry_image(text: str, answer: Answer | None) -> RegistryImage:
+    reference = reference_of(text)
+    if isinstance(answer, PinnedDigest):
+        return RegistryImage(reference=str(reference), digest=answer.digest, on_engine=answer.on_engine)
+    return RegistryImage(reference=str(reference), digest=reference.digest or "")
+
+
+def _sif_file(written: Any) -> SifFile:
+    given = {"path": written} if isinstance(written, str) else written
+    return SifFile(path=given["path"], sha256=given.get("sha256"))
+
+
+def _build(assembly: Assembly, document: PlacedSpec, build: dict[str, Any], answer: Answer | None) -> Build:
+    _check_fields(assembly, document, build)
+    options: dict[str, Any] = {"args": dict(build.get("args", {})), "target": build.get("target")}
     dockerfile = normal(build.get("dockerfile", "Dockerfile"))
+    if "template" in build:
+        return _templated(assembly, document, build, dockerfile, options)
+    directory = build.get("context", ".")
+    if "repo" in build and not isinstance(answer, PinnedTree):
+        unseen = digest_of([build["repo"], build.get("ref", ""), normal(directory)])
+        context = FileSet(tree=unseen, entries=(), commit="", repository=build["repo"])
+        return Build(context=context, dockerfile=dockerfile, **options)
+    if isinstance(answer, PinnedTree):
+        files = Files(answer.tree, repository=build["repo"])
+        what = f"the build context {directory} of {build['repo']} (commit {answer.tree.commit[:12]})"
+    else:
+        files = assembly.files
+        what = f'the build context "{directory}"'
+    context = _context(assembly, document, files, directory, ("build", "context"))
     if dockerfile not in {each.path for each in context.entries}:
-        where = ("build", "dockerfile") if "dockerfile" in build else here
-        message = f'there is no "{dockerfile}" in the build context "{build["context"]}"'
+        where = ("build", "dockerfile") if "dockerfile" in build else ("build", "context")
+        message = f'there is no "{dockerfile}" in {what}'
         raise assembly.invalid(document, where, message, "add it, or name it in build.dockerfile")
     try:
-        context = assembly.files.sent(context, dockerfile)
+        context = files.sent(context, dockerfile)
     except (BadPatternError, EscapeError) as error:
-        message = f'the ignore file of the build context "{build["context"]}": {error}'
-        raise assembly.invalid(document, here, message) from error
-    return Build(context=context, dockerfile=dockerfile, args=dict(build.get("args", {})), target=build.get("target"))
+        raise assembly.invalid(document, ("build", "context"), f"what is to be ignored in {what}: {error}") from error
+    return Build(context=context, dockerfile=dockerfile, **options)
+
+
+def _check_fields(assembly: Assembly, document: PlacedSpec, build: dict[str, Any]) -> None:
+    """Refuse fields that do not go together."""
+    for field, other in (("context", "template"), ("repo", "template")):
+        if field in build and other in build:
+            raise assembly.invalid(document, ("build", field), f"build has both {field} and {other}", "remove one")
+    for field, needed in (("ref", "repo"), ("values", "template")):
+        if field in build and needed not in build:
+            raise assembly.invalid(document, ("build", field), f"build.{field} is of no use without build.{needed}")
+    if not build.keys() & {"context", "repo", "template"}:
+        raise assembly.invalid(
+            document, ("build",), 'missing field "build.context"', "or build.repo, or build.template"
+        )
+
+
+def _context(assembly: Assembly, document: PlacedSpec, files: Files, directory: str, at: Path) -> FileSet:
+    try:
+        return files.context(directory)
+    except MissingPathError as error:
+        what = "build context" if at[-1] == "context" else "template"
+        where = f" of {files.repository}" if files.repository else ""
+        raise assembly.invalid(document, at, f'the {what} "{directory}"{where} {error}') from error
+    except EscapeError as error:
+        raise assembly.invalid(document, at, str(error)) from error
+
+
+def _templated(
+    assembly: Assembly, document: PlacedSpec, build: dict[str, Any], dockerfile: str, options: dict[str, Any]
+) -> Build:
+    name, here = build["template"], ("build", "template")
+    if "/" in name:
+        context = _context(assembly, document, assembly.files, name, here)
+        template = _described(assembly, document, context, normal(name))
+    else:
+        try:
+            context, template = builtin(name)
+        except KeyError:
+            hint = did_you_mean(name, builtin_names())
+            message = f'there is no built-in template "{name}"{hint}'
+            remedy = f"there are {', '.join(builtin_names())}; a directory of the repository is written with a slash"
+            raise assembly.invalid(document, here, message, remedy) from None
+    if not {dockerfile, dockerfile + RENDERED} & {entry.path for entry in context.entries}:
+        where = ("build", "dockerfile") if "dockerfile" in build else here
+        raise assembly.invalid(document, where, f'there is no "{dockerfile}" in the template "{name}"')
+    try:
+        values = template.filled(build.get("values", {}))
+    except TemplateError as error:
+        at = ("build", "values", error.value) if error.value else here
+        what = f"build.values.{error.value} {error}" if error.value else str(error)
+        raise assembly.invalid(document, at, what, error.remedy) from error
+    return Build(context=context, dockerfile=dockerfile, template=name, values=values, **options)
+
+
+def _described(assembly: Assembly, document: PlacedSpec, context: FileSet, directory: str) -> Template:
+    """Return what a template of the repository says about itself."""
+    here = ("build", "template")
+    entry = next((each for each in context.entries if each.path == DESCRIPTION), None)
+    if entry is None:
+        message = f'there is no {DESCRIPTION} in "{directory}", so it is no template'
+        raise assembly.invalid(document, here, message, "add one, or name a directory without one in build.context")
+    try:
+        return read_template(assembly.tree.read(entry.oid), f"{directory}/{DESCRIPTION}")
+    except TemplateError as error:
+        raise assembly.invalid(document, here, str(error), error.remedy) from error

@@ -12,7 +12,7 @@ KINDS: frozenset[str] = frozenset()
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "Cluster": frozenset(),
-    "Image": frozenset({"from"}),
+    "Image": frozenset(),
     "Job": frozenset(),
 }
 """Kind to its fields."""

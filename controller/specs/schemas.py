@@ -20,6 +20,8 @@ Schema = dict[str, Any]
 KINDS = ("Cluster", "Image", "Job", "Workflow")
 CONFIG = "Config"
 """Name of the schema of the controller's own configuration file, which is no kind of resource."""
+TEMPLATE = "Template"
+"""Name of the schema of a template.yaml, which is none either."""
 
 
 @functools.cache

@@ -1,6 +1,6 @@
-"""The controller's own configuration file, read and checked like a spec.
+"""The controller's own configuration file, and what a template says about itself, read and checked like a spec.
 
-One YAML document against ``schemas/config.yaml``; durations stay text (``quantities.duration_s`` reads them). Must not
+One YAML document against its schema; durations stay text (``quantities.duration_s`` reads them). Must not
 open the file, or fill in what the environment decides.
 """
 
@@ -17,8 +17,10 @@ from controller.specs.schemas import CONFIG
 from controller.specs.yaml_loader import Document, load
 
 
-def read_settings(data: bytes, path: str) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    """Return the settings (field to value, as ``schemas/config.yaml`` has them; an empty file has none) and problems.
+def read_settings(
+    data: bytes, path: str, *, schema: str = CONFIG, noun: str = "configuration"
+) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """Return the settings (field to value, as the schema has them; an empty file has none) and problems.
 
     ``path`` is for the messages only. The settings are to be used only when there are no problems.
     """
@@ -33,15 +35,15 @@ def read_settings(data: bytes, path: str) -> tuple[dict[str, Any], tuple[Problem
         ]
     ]
     for extra in documents[1:]:
-        told.append((*extra.place(()), "a configuration file is one document", "remove what follows the ---"))
+        told.append((*extra.place(()), f"a {noun} file is one document", "remove what follows the ---"))
     settings: dict[str, Any] = {}
     if documents:
         value = documents[0].value
         if isinstance(value, dict):
             settings = value
-            told += _findings(documents[0])
+            told += _findings(documents[0], schema)
         else:
-            told.append((*documents[0].place(()), f"a configuration must be a mapping, not {type_name(value)}", ""))
+            told.append((*documents[0].place(()), f"a {noun} must be a mapping, not {type_name(value)}", ""))
     lines = data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
     problems = [
         Problem(
@@ -52,9 +54,9 @@ def read_settings(data: bytes, path: str) -> tuple[dict[str, Any], tuple[Problem
     return settings, tuple(sorted(problems))
 
 
-def _findings(document: Document) -> list[tuple[int, int, str, str]]:
+def _findings(document: Document, schema: str) -> list[tuple[int, int, str, str]]:
     told = []
-    for finding in findings(CONFIG, Checker().errors(CONFIG, document.value)):
+    for finding in findings(schema, Checker().errors(schema, document.value)):
         place = document.place_of(finding.path, at_key=finding.at_key)
         told.append((*place, finding.message, finding.remedy))
     return told

@@ -94,6 +94,22 @@ def test_a_job_cancelled_by_hand_stays_cancelled(trial: Trial) -> None:
     assert sorted(trial.executions().values()) == [1, 1]
 
 
+def test_a_cancellation_of_ours_is_known_as_such_after_the_database_is_lost(trial: Trial) -> None:
+    """Cancelled because its spec was gone, it runs again when the spec is back, for a controller without memory too."""
+    go = f"{trial.site.workdir}.go"
+    keep, gone = trial.counted("keep", "true"), trial.counted("gone", wait_for_file(go))
+    trial.commit(keep, gone)
+    trial.passes_until("it runs", lambda: trial.executions().total() == 2 and trial.states()["gone"] == "Running")
+    trial.commit(keep)
+    trial.passes_until("it was cancelled", lambda: trial.states() == {"keep": "Succeeded"})
+    shutil.rmtree(trial.project.state_dir)
+    trial.site.shell(f"touch {go}")
+    trial.commit(keep, gone)
+    trial.converge()
+    assert trial.states() == {"keep": "Succeeded", "gone": "Succeeded"}
+    assert sorted(trial.executions().values()) == [1, 1, 1], "an attempt each, and a second one at what was cancelled"
+
+
 def cancel_by_hand(trial: Trial, job_id: str) -> None:
     """Do what a person does at the command line of the scheduler."""
     if trial.site.cluster()["scheduler"] == "slurm":

@@ -40,7 +40,7 @@ show_spool() {
 show_run() {
   local place=$base/runs/$1/.controller name line
   [ -d "$place" ] || { printf 'none %s\n' "$1"; return 0; }
-  for name in claim started.json stopped.json exit.json; do
+  for name in claim started.json stopped.json cancelling.json exit.json; do
     [ -e "$place/$name" ] || continue
     line=
     IFS= read -r line <"$place/$name" || [ -n "$line" ] || return 1

@@ -16,7 +16,17 @@ from controller.model.files import FileSet, Source
 from controller.model.images import Build, Image
 from controller.model.stored import EngineImage
 
-BASE = "debian:trixie-slim"
+BASE = "controller-tests/small:1"
+PROGRAMS = "sh true false cat head tr tee base64 sed test"
+RECIPE = f"""
+FROM debian:trixie-slim AS all
+RUN mkdir -p /small/bin /small/dev /small/etc /small/proc /small/sys /small/tmp /small/var/tmp \\
+ && for name in {PROGRAMS}; do cp "$(command -v $name || echo /usr/bin/$name)" /small/bin/; done \\
+ && cp --parents -L $(ldd /small/bin/* | grep -o '/[^ :]*[^: ]' | grep -v /small | sort -u) /small/
+FROM scratch
+COPY --from=all /small/ /
+"""
+"""A shell and a handful of programs, so that no engine has to copy a distribution for each layer."""
 
 
 @dataclass

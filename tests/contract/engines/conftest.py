@@ -15,7 +15,7 @@ import pytest
 
 from controller.containers.engine import Engine
 from tests.conftest import lacking
-from tests.contract.engines.benches import BASE, Bench
+from tests.contract.engines.benches import BASE, RECIPE, Bench
 
 PODMAN = pytest.param("podman", marks=pytest.mark.docker)
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
@@ -31,7 +31,18 @@ _POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 
 
 @pytest.fixture(scope="session")
-def podman(engine: None) -> Iterator[str]:
+def base(engine: None) -> Iterator[str]:
+    """The image that all others here are built from, on the Docker Engine."""
+    argv = ["docker", "build", "--quiet", "--tag", BASE, "-"]
+    legacy = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    made = subprocess.run(argv, input=RECIPE, capture_output=True, text=True, env=legacy, timeout=300)
+    assert made.returncode == 0, made.stderr
+    yield BASE
+    subprocess.run(["docker", "image", "rm", "--no-prune", BASE], capture_output=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def podman(base: str) -> Iterator[str]:
     """Start Podman on a socket; everything that it keeps is in a directory of ours. The base is Docker's."""
     if shutil.which("podman") is None:
         lacking("no podman: apt-get install podman")
@@ -84,7 +95,7 @@ def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if request.param == "podman":
         monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("podman"))
     else:
-        request.getfixturevalue("engine")
+        request.getfixturevalue("base")
     bench = Bench(kind=request.param, engine=Engine(), instance=f"t{secrets.token_hex(4)}")
     yield bench
     bench.clear()

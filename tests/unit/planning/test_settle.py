@@ -185,10 +185,16 @@ def test_the_queues_end_beats_accounting() -> None:
         for c in CASES
         if c.exit_code is None
         and c.queue is JobState.COMPLETED
-        and c.claim in ("none", "own")
+        and (c.claim == "own" or (c.claim == "none" and c.missing_s is not None))
         and isinstance(c.accounting, JobState)
     ]
     check(differs, lambda case, result: result.state is TaskState.SUCCEEDED)
+
+
+def test_no_end_is_believed_before_the_run_itself_was_asked() -> None:
+    """What the scheduler states of a run that has said nothing waits for a look into the run's own directory."""
+    unasked = [c for c in CASES if c.exit_code is None and c.claim == "none" and c.missing_s is None]
+    check(unasked, lambda case, result: result.state not in TERMINAL)
 
 
 def test_a_state_nobody_knows_is_unknown() -> None:
@@ -284,6 +290,8 @@ J = JobState
         # no word from the run
         (None, "absent", J.COMPLETED, "own", False, "Succeeded", "Completed"),
         (None, "unknown", J.COMPLETED, "own", False, "Succeeded", "Completed"),
+        (None, "absent", J.COMPLETED, "none", False, "Unknown", "Ending"),
+        (None, "unknown", J.COMPLETED, "none", False, "Unknown", "Ending"),
         (None, "absent", J.FAILED, "own", False, "Failed", "ExitCode"),
         (None, J.FAILED, "unknown", "own", False, "Failed", "ExitCode"),
         (None, J.FAILED, "unknown", "none", False, "Unknown", "Ending"),
@@ -301,8 +309,10 @@ J = JobState
         (None, "unknown", J.RUNNING, "own", False, "Unknown", "QueueUnknown"),
         (None, "unknown", "unknown", "own", True, "Unknown", "QueueUnknown"),
         # cancellations
-        (None, J.CANCELLED, "absent", "none", True, "Cancelled", "SpecRemoved"),
-        (None, J.CANCELLED, "absent", "none", False, "Cancelled", "CancelledOutside"),
+        (None, J.CANCELLED, "absent", "own", True, "Cancelled", "SpecRemoved"),
+        (None, J.CANCELLED, "absent", "own", False, "Cancelled", "CancelledOutside"),
+        (None, J.CANCELLED, "absent", "none", False, "Unknown", "Ending"),
+        (None, "unknown", J.CANCELLED, "none", False, "Unknown", "Ending"),
         (None, "absent", J.CANCELLED, "own", False, "Cancelled", "CancelledOutside"),
         (None, J.PENDING, "absent", "none", True, "Queued", "Pending"),
         (None, J.RUNNING, "absent", "own", True, "Running", "Running"),

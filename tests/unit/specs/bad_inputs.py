@@ -159,11 +159,68 @@ INPUTS: dict[str, tuple[bytes | str, list[str]]] = {
         CLUSTER + "containers: docker\n",
         ["3:13: containers: docker is not supported yet by this version"],
     ),
-    "from of a later version": (
-        "kind: Image\nname: bad\nfrom: docker://x\n",
-        ['1:1: missing field "build"', '3:1: "from" is not supported yet by this version'],
-    ),
     "missing field": ("kind: Job\nname: bad\ncluster: good\n", ['1:1: missing field "command"']),
+    "image from nothing": ("kind: Image\nname: bad\n", ["1:1: an Image is made from one of build, from and sif"]),
+    "image from two things": (
+        "kind: Image\nname: bad\nbuild: {context: img}\nsif: /x.sif\n",
+        ["4:6: an Image is made from one of build, from and sif, not build and sif"],
+    ),
+    "ref without repo": (
+        "kind: Image\nname: bad\nbuild: {context: img, ref: v1}\n",
+        ["3:28: build.ref is of no use without build.repo"],
+    ),
+    "values without template": (
+        "kind: Image\nname: bad\nbuild: {context: img, values: {a: b}}\n",
+        ["3:31: build.values is of no use without build.template"],
+    ),
+    "context and template": (
+        "kind: Image\nname: bad\nbuild: {context: img, template: python}\n",
+        ["3:18: build has both context and template"],
+    ),
+    "repo with a token": (
+        "kind: Image\nname: bad\nbuild: {repo: 'https://x:secret@example.org/a.git'}\n",
+        ['3:15: "build.repo" must not hold a password or a token'],
+    ),
+    "repo that is no address": (
+        "kind: Image\nname: bad\nbuild: {repo: somewhere}\n",
+        ['3:15: "build.repo" must be an address such as https://host/group/repository.git, not "somewhere"'],
+    ),
+    "ref that is none": (
+        "kind: Image\nname: bad\nbuild: {repo: 'git@h:x', ref: a..b}\n",
+        ['3:31: "build.ref" must be the name of a branch or a tag, or a commit id, not "a..b"'],
+    ),
+    "from that is no name": (
+        "kind: Image\nname: bad\nfrom: docker://Debian:trixie\n",
+        ['3:7: "from" must be the name of an image such as docker://python:3.12-slim, not "docker://Debian:trixie"'],
+    ),
+    "sif of another kind": (
+        "kind: Image\nname: bad\nsif: /images/x.img\n",
+        ['3:6: "sif" must be the path of a file that ends in ".sif", not "/images/x.img"'],
+    ),
+    "sif at a relative path": (
+        "kind: Image\nname: bad\nsif: {path: x.sif}\n",
+        ['3:13: "sif.path" must be an absolute path, or a path that begins with ~ or $NAME, not "x.sif"'],
+    ),
+    "sif with half a hash": (
+        "kind: Image\nname: bad\nsif: {path: /x.sif, sha256: abc}\n",
+        ['3:29: "sif.sha256" must be 64 hexadecimal digits in lower case, not "abc"'],
+    ),
+    "template that there is not": (
+        "kind: Image\nname: bad\nbuild: {template: pyton}\n",
+        ['3:19: there is no built-in template "pyton"; did you mean "python"?'],
+    ),
+    "value that a template has not": (
+        "kind: Image\nname: bad\nbuild: {template: python, values: {bse: x}}\n",
+        ['3:41: build.values.bse is no value of the template; did you mean "base"?'],
+    ),
+    "value of another type": (
+        "kind: Image\nname: bad\nbuild: {template: python, values: {base: 3}}\n",
+        ["3:42: build.values.base must be a string, not an integer"],
+    ),
+    "directory that is no template": (
+        "kind: Image\nname: bad\nbuild: {template: ./img}\n",
+        ['3:19: there is no template.yaml in "img", so it is no template'],
+    ),
     "missing nested field": ("kind: Image\nname: bad\nbuild: {}\n", ['3:8: missing field "build.context"']),
     "empty field": (job("image:"), ['5:1: "image" is empty']),
     "boolean for an integer": (job("priority: true"), ['5:11: "priority" must be an integer, not a boolean (true)']),
