@@ -21,7 +21,7 @@ PROGRAMS = "sh true false cat head tr tee base64 sed test"
 RECIPE = f"""
 FROM debian:trixie-slim AS all
 RUN mkdir -p /small/bin /small/dev /small/etc /small/proc /small/sys /small/tmp /small/var/tmp \\
- && for name in {PROGRAMS}; do cp "$(command -v $name || echo /usr/bin/$name)" /small/bin/; done \\
+ && for name in {PROGRAMS}; do cp -L /usr/bin/$name /small/bin/; done \\
  && cp --parents -L $(ldd /small/bin/* | grep -o '/[^ :]*[^: ]' | grep -v /small | sort -u) /small/
 FROM scratch
 COPY --from=all /small/ /

@@ -47,10 +47,14 @@ def test_arguments_and_target_reach_the_build(bench: Bench) -> None:
 
 
 def test_a_failing_step_is_named_with_its_line_and_last_words(bench: Bench) -> None:
-    """The step, where it stands in the Dockerfile, the exit code, and what was printed last."""
+    """The step, where it stands in the Dockerfile, the exit code, and what was printed last; and no image is there.
+
+    Podman leaves the layers that did succeed, with all labels of the image.
+    """
+    image = bench.image()
     text = f'FROM {BASE}\n\n# nothing\nRUN true\nRUN for n in 1 2 3; do echo "line-$n"; done; \\\n    exit 7\n'
     with pytest.raises(TransientError) as caught:
-        bench.build(bench.image(), text)
+        bench.build(image, text)
     error = caught.value
     assert error.reason == "BuildFailed"
     assert "image box: Step 3/" in error.message
@@ -58,7 +62,9 @@ def test_a_failing_step_is_named_with_its_line_and_last_words(bench: Bench) -> N
     assert "7" in error.message
     assert "line-1\nline-2\nline-3" in error.message
     assert error.message.splitlines()[0].split("failed: ")[1][:200].strip() in bench.log.getvalue()
-    assert bench.mine() == []
+    assert image.identity not in (bench.engine.observe().images or ())
+    with pytest.raises(TransientError, match="no longer"):
+        bench.engine.tag(image)
 
 
 def test_a_dockerfile_that_cannot_be_parsed_needs_a_person(bench: Bench) -> None:
