@@ -13,12 +13,13 @@ from typing import BinaryIO
 
 from controller.clusters.observation import read_observation
 from controller.clusters.scripts import Answer, Part, Script, compose, read_answer, require_complete
-from controller.clusters.submission import archive, submission_files
+from controller.clusters.storage import ClusterStorage
+from controller.clusters.submission import archive, sif_of, submission_files
 from controller.clusters.transport import Progress, Transport
 from controller.containers import sif
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
 from controller.model.observed import ClusterFacts, ClusterObservation
-from controller.model.plans import SubmitBatch
+from controller.model.plans import IMAGE_GONE, SubmitBatch
 from controller.model.resources import Cluster
 from controller.model.runs import RunRecord, tag_of
 from controller.schedulers.dialect import Refusal, Scheduler
@@ -73,6 +74,7 @@ class ClusterClient:
         self.scheduler = scheduler
         self._transport = transport
         self._instance = instance
+        self.storage = ClusterStorage(cluster.name, self._script, self._ask)
 
     def observe(self, look: Look) -> ClusterObservation:
         """Look once. Whatever goes wrong becomes an Unknown part of the observation."""
@@ -117,7 +119,8 @@ class ClusterClient:
         )
         script = self._script(
             "submit",
-            batches="\n".join(f"{batch.batch} {tries}" for batch, tries in batches),
+            batches="\n".join(f"{batch.batch} {tries} {sif_of(batch.image) or '-'}" for batch, tries in batches),
+            images="\n".join(sorted({f"{sif} {b.image.name}" for b, _ in batches if b.image and (sif := sif_of(b.image))})),
             job_id_pattern=self.scheduler.job_id_pattern,
         )
         answer = self._ask(script, payload, timeout_s=_ACT_S)
@@ -156,7 +159,7 @@ class ClusterClient:
                 f"cluster {self.cluster.name}: {len(missing)} sets of files are not in place (disk full?)",
             )
 
-    def publish(self, identity: str, tar: BinaryIO, size: int, *, progress: Progress | None = None) -> None:
+    def publish(self, identity: str, name: str, tar: BinaryIO, size: int, *, progress: Progress | None = None) -> None:
         """Upload a Docker archive of ``size`` bytes and convert it on the cluster.
 
         Raises:
@@ -166,6 +169,7 @@ class ClusterClient:
         script = self._script(
             "convert",
             identity=identity,
+            name=name,
             size=str(size),
             build_command=sif.build_command(self.cluster.setup),
             check_command=sif.check_command(self.cluster.setup),
@@ -237,6 +241,8 @@ class ClusterClient:
             case "refused":
                 code, _, text = rest.partition(" ")
                 return self._refused(int(code), text)
+            case "imageless":
+                return Submitted(end=SubmitEnd.FAILED, error=TransientError(IMAGE_GONE, rest))
             case "unwritten":
                 return Submitted(end=SubmitEnd.FAILED, error=TransientError("UploadFailed", rest))
             case _:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from controller.clusters.scripts import LAST_MEMBER, remote_file
 from controller.containers.sif import launch_function
+from controller.model.images import Image, SifFile
 from controller.model.plans import PlannedRun, SubmitBatch
 from controller.model.runs import tag_of
 from controller.schedulers.dialect import Scheduler, SubmitRequest
@@ -36,6 +37,7 @@ def submission_files(
         "batch": batch.batch,
         "job": batch.job.name,
         "commit": batch.runs[0].run.commit,
+        "image": batch.image.identity if batch.image else "",
         "runs": [planned.run.id for planned in batch.runs],
         "digests": [planned.run.digest for planned in batch.runs],
         "keys": [planned.run.key for planned in batch.runs],
@@ -47,6 +49,11 @@ def submission_files(
         "job.sh": job_script(batch, scheduler, root=root, instance=instance).encode(),
         "submit": (scheduler.submit_line(request) + "\n").encode(),
     }
+
+
+def sif_of(image: Image | None) -> str | None:
+    """Return the identity of the SIF in the images directory that an image's runs are in; None when it is none there."""
+    return None if image is None or isinstance(image.origin, SifFile) else image.identity
 
 
 def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance: str) -> str:

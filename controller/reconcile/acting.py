@@ -62,7 +62,7 @@ def publish(hands: Hands, action: PublishImage) -> Outcomes:
                     hands.say(action.key, "converting to SIF")
 
         failpoint("publish.before")
-        client.publish(action.image.identity, archive, size, progress=progress)
+        client.publish(action.image.identity, action.image.name, archive, size, progress=progress)
         failpoint("publish.after")
     return {action.key: None}
 

@@ -1,4 +1,4 @@
-# Make a SIF of a Docker archive. Standard input: the archive. Variables: identity, size (bytes of the archive),
+# Make a SIF of a Docker archive. Standard input: the archive. Variables: identity, name, size (bytes of the archive),
 # build_command and check_command (shell text; they read $archive and $sif).
 mkdir -p "$root/images" "$root/cache" "$root/tmp" || die WorkdirUnwritable "cannot write below $root"
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
@@ -9,6 +9,7 @@ exec 9>"$root/images/.lock.$identity"
 if command -v flock >/dev/null 2>&1 && ! flock -n 9; then
   die ConversionBusy "another controller converts this image on the cluster right now"
 fi
+use_image "$identity" "$name" || die WorkdirUnwritable "cannot write below $base"
 if [ -s "$target" ]; then
   say "present $identity"
   say complete
