@@ -120,7 +120,9 @@ class ClusterClient:
         script = self._script(
             "submit",
             batches="\n".join(f"{batch.batch} {tries} {sif_of(batch.image) or '-'}" for batch, tries in batches),
-            images="\n".join(sorted({f"{sif} {b.image.name}" for b, _ in batches if b.image and (sif := sif_of(b.image))})),
+            images="\n".join(
+                sorted({f"{sif} {b.image.name}" for b, _ in batches if b.image and (sif := sif_of(b.image))})
+            ),
             job_id_pattern=self.scheduler.job_id_pattern,
         )
         answer = self._ask(script, payload, timeout_s=_ACT_S)

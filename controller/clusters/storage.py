@@ -59,7 +59,7 @@ class ClusterStorage:
                 sifs=tuple(_sif(line) for line in _rows(answer, "sifs")),
                 leftovers=tuple(_leftover(line) for line in _rows(answer, "leftovers")),
                 marks=tuple(_mark(line) for line in _rows(answer, "marks")),
-                batches=dict(said for line in _rows(answer, "batches") if (said := _batch(line)) is not None),
+                batches=dict(pair for row in _rows(answer, "batches") if (pair := _batch(row)) is not None),
             )
         except (ValueError, LookupError, TypeError) as error:
             message = f"cluster {self._cluster}: the list of its images is not readable ({error})"
@@ -77,7 +77,7 @@ class ClusterStorage:
         )
         cleared = {}
         for words in answer.words:
-            word, identity, rest = (*words, "", "")[:3]
+            word, identity, rest = [*words, "", ""][:3]
             match word:
                 case "removed":
                     cleared[identity] = Cleared(identity=identity)

@@ -52,7 +52,7 @@ def submission_files(
 
 
 def sif_of(image: Image | None) -> str | None:
-    """Return the identity of the SIF in the images directory that an image's runs are in; None when it is none there."""
+    """Return the identity of the SIF that an image's runs are in; None when that is not one of the controller's own."""
     return None if image is None or isinstance(image.origin, SifFile) else image.identity
 
 

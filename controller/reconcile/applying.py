@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -66,7 +67,8 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outco
                 if sum(other.kind == unit.kind for other in running.values()) >= unit.limit:
                     waiting.append(unit)
                     continue
-                running[pool.submit(_carry_out, unit)] = unit
+                # A pool's threads start without the pass's id, which belongs into every line of the log.
+                running[pool.submit(copy_context().run, _carry_out, unit)] = unit
             if not running:
                 break
             done, _ = wait(running, return_when=FIRST_COMPLETED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 
 from controller.clusters.cluster import ClusterClient, Look
@@ -46,7 +47,10 @@ def look(
     records = journal.runs()
     names = [*desired.clusters, *desired.retired]
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
-        looks = {name: pool.submit(_look_at, client_of(name), journal, records, name, now) for name in names}
+        looks = {
+            name: pool.submit(copy_context().run, _look_at, client_of(name), journal, records, name, now)
+            for name in names
+        }
         observations = {name: future.result() for name, future in looks.items()}
     engine_seen = engine.observe() if _engine_matters(desired, observations) else None
     metrics = {job.name: job.results.metrics for job in desired.jobs.values()}

@@ -32,6 +32,7 @@ class StockTaking:
     stock: Stock
     uses: Uses
     stores: tuple[Store, ...]
+    client_of: Callable[[str], ClusterClient]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ def take_stock(
     except ControllerError as error:
         unseen[ENGINE] = f"{error.reason}: {error.message}"
     stock = stock_of(uses, images, stores, unseen=unseen, instance=instance)
-    return StockTaking(stock=stock, uses=uses, stores=tuple(stores))
+    return StockTaking(stock=stock, uses=uses, stores=tuple(stores), client_of=client_of)
 
 
 def require_all_seen(stock: Stock) -> None:
@@ -90,9 +91,7 @@ def require_all_seen(stock: Stock) -> None:
         raise StalledError("NotAllSeen", f"nothing is cleared away while not all uses are known: {'; '.join(unknown)}")
 
 
-def clear(
-    taken: StockTaking, engine: Engine, client_of: Callable[[str], ClusterClient], *, instance: str
-) -> tuple[Removal, ...]:
+def clear(taken: StockTaking, engine: Engine, *, instance: str) -> tuple[Removal, ...]:
     """Take away what nothing uses, one round trip a cluster; what goes wrong with one copy stops no other.
 
     Raises:
@@ -107,7 +106,7 @@ def clear(
         if not rows:
             continue
         try:
-            cleared = client_of(store.cluster).storage.clear(sorted(rows.items()))
+            cleared = taken.client_of(store.cluster).storage.clear(sorted(rows.items()))
         except ControllerError as error:
             removals += [Removal(copy=copy, why=f"{error.reason}: {error.message}") for copy in here.values()]
             continue

@@ -21,7 +21,7 @@ from controller.specs.yaml_scalars import resolve
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_NODES = 100_000
-MAX_DOCUMENTS = 1_000
+MAX_DOCUMENTS = 10_000
 
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -154,7 +154,8 @@ class _Reader:
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
             if len(documents) >= MAX_DOCUMENTS:
-                raise _Fatal(Fault(*self._place(event), f"more than {MAX_DOCUMENTS} documents in one file"))
+                message = f"more than {MAX_DOCUMENTS} documents in one file"
+                raise _Fatal(Fault(*self._place(event), message, "split it into several files"))
             self._document = Document()
             self._seen = set()
             root = self._next()

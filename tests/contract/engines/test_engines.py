@@ -38,10 +38,7 @@ def test_an_image_that_was_built_is_there_with_its_labels(bench: Bench) -> None:
 
 
 def test_arguments_and_target_reach_the_build(bench: Bench) -> None:
-    text = (
-        f"FROM {BASE} AS first\nARG WORD\nRUN echo arg-$WORD-arg {bench.instance}\n"
-        "FROM first AS second\nRUN false\n"
-    )
+    text = f"FROM {BASE} AS first\nARG WORD\nRUN echo arg-$WORD-arg {bench.instance}\nFROM first AS second\nRUN false\n"
     log = bench.build(bench.image(), text, args={"WORD": "given"}, target="first")
     assert f"\narg-given-arg {bench.instance}" in log
 
@@ -172,7 +169,8 @@ def test_output_of_any_kind_survives(bench: Bench) -> None:
     """No newline, NULs, colours, a progress bar that overwrites itself, bytes that are no text."""
     text = (
         f"FROM {BASE}\n"
-        f"RUN : {bench.instance}; printf 'a\\0b\\n\\033[31mred\\033[0m\\n10%%\\r50%%\\r100%%\\n\\377\\376\\n'; printf 'no newline'\n"
+        f"RUN : {bench.instance}; "
+        "printf 'a\\0b\\n\\033[31mred\\033[0m\\n10%%\\r50%%\\r100%%\\n\\377\\376\\n'; printf 'no newline'\n"
         "RUN echo next\n"
     )
     log = bench.build(bench.image(), text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import structlog
 
 from controller.clusters.cluster import SubmitEnd, Submitted
 from controller.model.conditions import TaskState
@@ -262,3 +263,16 @@ def test_an_error_says_when_it_is_worth_another_try() -> None:
     assert (waits.next_try, waits.waiting, waits.stalled) == (NOW + 7, True, False)
     stalled = failure_of(StalledError("AccountRejected", ""), None, NOW)
     assert (stalled.next_try, stalled.waiting, stalled.stalled) == (NOW + 1800, False, True)
+
+
+def test_what_is_logged_while_acting_carries_the_pass(journal: Journal, carry_out: Any) -> None:
+    """Actions go on in threads of their own; a line of the log says there too which pass it belongs to."""
+    bound: list[dict[str, Any]] = []
+
+    def answer(batch: SubmitBatch) -> Answer:
+        bound.append(structlog.contextvars.get_contextvars())
+        return Submitted(end=SubmitEnd.SUBMITTED, job_id="41")
+
+    with structlog.contextvars.bound_contextvars(pass_id="p7"):
+        carry_out(plan(desired(job())), FakeClient(answer))
+    assert bound == [{"pass_id": "p7"}]

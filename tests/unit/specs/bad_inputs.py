@@ -70,7 +70,7 @@ INPUTS: dict[str, tuple[bytes | str, list[str]]] = {
         ["the file is larger than 1 MiB, the most a spec file may have"],
     ),
     "too many values": (job("files: [" + "a," * 120_000 + "]"), ["5:199997: more than 100000 values in one file"]),
-    "too many documents": ("---\n" * 1_002 + JOB, ["1001:1: more than 1000 documents in one file"]),
+    "too many documents": ("---\n" * 10_002 + JOB, ["10001:1: more than 10000 documents in one file"]),
     "tab as indentation": ("kind: Job\nname: bad\nenv:\n\tA: x\n", ["4:1: a tab cannot be used for indentation"]),
     "not UTF-8": (JOB.encode() + b"env: {A: \xff\xfe}\n", ["5:10: not UTF-8: byte 0xff"]),
     "UTF-16": (JOB.encode("utf-16"), ["1:1: not UTF-8: byte 0xff"]),
