@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import tarfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from controller.containers.building import Follower
@@ -17,7 +21,7 @@ from controller.model.images import Build, Image
 from controller.model.stored import EngineImage
 
 BASE = "controller-tests/small:1"
-PROGRAMS = "sh true false cat head tr tee base64 sed test"
+PROGRAMS = "sh true false cat head tr tee base64 sed test sleep"
 RECIPE = f"""
 FROM debian:trixie-slim AS all
 RUN mkdir -p /small/bin /small/dev /small/etc /small/proc /small/sys /small/tmp /small/var/tmp \\
@@ -38,6 +42,7 @@ class Bench:
     instance: str
     log: io.StringIO = field(default_factory=io.StringIO)
     said: list[str] = field(default_factory=list)
+    on_step: Callable[[str], None] = lambda step: None
 
     def image(self, name: str = "box", *, rebuild: str = "") -> Image:
         """Return an image; its identity is this test's own."""
@@ -61,7 +66,12 @@ class Bench:
                 tar.addfile(info, io.BytesIO(text.encode()))
         context.seek(0)
         build = Build(context=FileSet(tree="", entries=(), commit="c" * 40), **fields)
-        follower = Follower(name=image.name, dockerfile=dockerfile, log=self.log, say=self.said.append)
+
+        def say(step: str) -> None:
+            self.said.append(step)
+            self.on_step(step)
+
+        follower = Follower(name=image.name, dockerfile=dockerfile, log=self.log, say=say)
         self.engine.build(image, build, context, instance=self.instance, follower=follower)
         return self.log.getvalue()
 
@@ -92,3 +102,39 @@ class Bench:
                 for image in client.images(filters={"label": IDENTITY_LABEL}):
                     if image["Labels"].get("controller.instance") == self.instance:
                         client.remove_image(image["Id"], force=True, noprune=True)
+
+
+class Cable:
+    """A socket that leads to an engine's until it is cut, as it is when the daemon dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._far = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+        self._held: list[socket.socket] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self.host = f"unix://{path}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection, and take no more."""
+        for held in [self._listener, *self._held]:
+            with suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+            held.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near = self._listener.accept()[0]
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(self._far)
+                self._held += [near, far]
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(target=self._copy, args=(source, target), daemon=True).start()
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from controller.containers.engine import Engine
 from controller.model.errors import StalledError, TransientError
-from tests.contract.engines.benches import BASE, Bench
+from tests.conftest import Sandbox
+from tests.contract.engines.benches import BASE, Bench, Cable
 
 SMALL = f"FROM {BASE}\nRUN echo word >/word\n"
 
@@ -90,7 +96,7 @@ def test_layers_are_used_again_unless_a_rebuild_is_asked_for(bench: Bench) -> No
     assert drawn(bench.build(bench.image("third", rebuild="2026-11"), text))
 
 
-def test_an_archive_is_one_that_skopeo_and_apptainer_read(bench: Bench) -> None:
+def test_an_archive_is_a_docker_archive(bench: Bench) -> None:
     """A Docker archive with one image; its size is what was said."""
     image = bench.image()
     bench.build(image, SMALL)
@@ -110,8 +116,6 @@ def test_an_image_known_by_identity_gets_the_name_that_archives_ask_for(bench: B
     with pytest.raises(TransientError) as caught:
         bench.engine.tag(other)
     assert caught.value.reason == "ImageGone"
-    from dataclasses import replace
-
     renamed = replace(image, name="renamed")
     bench.engine.tag(renamed)
     assert bench.engine.archive(renamed, io.BytesIO()) > 0
@@ -184,6 +188,44 @@ def test_output_of_any_kind_survives(bench: Bench) -> None:
 def test_a_hundred_megabytes_of_output_without_a_newline_survive(bench: Bench) -> None:
     log = bench.build(bench.image(), f"FROM {BASE}\nRUN head -c 100000000 /dev/zero | tr '\\0' x\n")
     assert log.count("x") >= 100_000_000
+
+
+def test_an_engine_that_dies_in_a_build_is_no_failed_build(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The connection is cut in the middle of a step: nothing is known to be wrong with the image."""
+    real = os.environ.get("DOCKER_HOST")
+    with tempfile.TemporaryDirectory(prefix="cable-") as place:
+        cable = Cable(Path(place) / "s")
+        monkeypatch.setenv("DOCKER_HOST", cable.host)
+        bench.on_step = lambda step: cable.cut() if "sleep" in step else None
+        with pytest.raises(TransientError) as caught:
+            bench.build(bench.image(), f"FROM {BASE}\nRUN sleep 20 # {bench.instance}\n")
+    if real is None:
+        monkeypatch.delenv("DOCKER_HOST")
+    else:
+        monkeypatch.setenv("DOCKER_HOST", real)
+    assert caught.value.reason == "EngineUnavailable"
+
+
+@pytest.mark.sandbox
+def test_apptainer_makes_a_sif_of_the_archive(bench: Bench, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The archive of either engine converts, and what the build wrote is in the image."""
+    image = bench.image()
+    bench.build(image, SMALL)
+    archive = tmp_path / "image.tar"
+    with archive.open("wb") as target:
+        bench.engine.archive(image, target)
+    place = f"{sandbox.scratch}/{bench.instance}"
+    script = (
+        f"set -e; mkdir {place}; cd {place}; cat >image.tar; export APPTAINER_CACHEDIR=$PWD APPTAINER_TMPDIR=$PWD;"
+        " apptainer --quiet build image.sif docker-archive:image.tar >&2; apptainer exec image.sif cat /word"
+    )
+    with archive.open("rb") as source:
+        argv = ["ssh", "-F", str(sandbox.ssh_config), "sandbox", script]
+        done = subprocess.run(argv, stdin=source, capture_output=True, text=True, timeout=120)
+    sandbox.ssh(f"rm -rf {place}")
+    assert done.stdout == "word\n", done.stderr
 
 
 @contextmanager
