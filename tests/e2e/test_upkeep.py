@@ -86,11 +86,11 @@ def lab(
     return Lab(project, slurm, sandbox, f"{cluster_dir}/{project.instance}")
 
 
-def test_what_nothing_uses_is_listed_announced_and_removed(lab: Lab, session_name: str) -> None:
+def test_what_nothing_uses_is_listed_announced_and_removed(lab: Lab) -> None:
     """Dry run and a missing yes remove nothing; then the old copies go, and the branch moved back makes them again."""
-    old = lab.made(f"old-{session_name}")
+    old = lab.made(f"old-{lab.project.instance}")
     before = lab.project.git("rev-parse", "HEAD")
-    new = lab.made(f"new-{session_name}")
+    new = lab.made(f"new-{lab.project.instance}")
     copies = lab.copies()
     assert copies[("hpc", new)][0] == copies[("engine", new)][0] == "the newest commit"
     assert copies[("hpc", old)] == [f"commit {before[:12]} (1 back)"]
@@ -116,20 +116,20 @@ def test_what_nothing_uses_is_listed_announced_and_removed(lab: Lab, session_nam
     assert set(lab.copies()) == {("engine", new), ("hpc", new)}
     assert lab.prune("--yes").out.startswith("nothing to remove")
 
-    lab.commit(f"old-{session_name}", command="cat /word; echo again")
+    lab.commit(f"old-{lab.project.instance}", command="cat /word; echo again")
     assert lab.project.planned() == ["build", "publish", "submit"]
     lab.project.settle()
-    assert lab.project.controller("logs", "says", expect=0).out == f"old-{session_name}\nagain\n"
+    assert lab.project.controller("logs", "says", expect=0).out == f"old-{lab.project.instance}\nagain\n"
     assert lab.sifs() == {old, new}
 
 
-def test_an_active_run_keeps_its_image(lab: Lab, session_name: str) -> None:
+def test_an_active_run_keeps_its_image(lab: Lab) -> None:
     """Its spec has moved on and no commit that counts names the image: as long as the run lives, the SIF stays."""
     until_released = "while [ ! -e ../../../../release ]; do sleep 0.2; done"
-    lab.commit(f"runs-{session_name}", command=until_released, on_change="finish")
+    lab.commit(f"runs-{lab.project.instance}", command=until_released, on_change="finish")
     lab.project.passes_until("it runs", lambda: lab.project.state("says") == "Running")
     [identity] = lab.sifs()
-    lab.commit(f"next-{session_name}", on_change="finish")
+    lab.commit(f"next-{lab.project.instance}", on_change="finish")
     lab.project.one_pass()
     words = lab.copies("--keep-commits", "1")[("hpc", identity)]
     assert [word.split("/")[0] for word in words] == ["run says"]
@@ -154,21 +154,20 @@ def test_a_file_that_another_instance_uses_stays(
     lab.prune("--yes")
     assert identity in lab.sifs()
     assert other.copies()[("hpc", identity)] == ["the newest commit"]
-    other.project.commit({"again": "1"})
-    other.project.controller("rerun", "says", expect=0)
+    other.commit(f"both-{session_name}", command="cat /word; echo again")
+    assert other.project.planned() == ["submit"]
     other.project.settle()
     assert other.project.state("says") == "Succeeded"
 
-    other.project.git("pull", "-q", "origin", "main")
     other.commit(None)
     other.prune("--yes")
     assert lab.everything() == set()
 
 
-def test_nothing_goes_while_something_is_unknown(lab: Lab, session_name: str) -> None:
+def test_nothing_goes_while_something_is_unknown(lab: Lab) -> None:
     """No engine that answers, no cluster that does, a commit that cannot be read: that is said, and nothing removed."""
-    old = lab.made(f"old-{session_name}")
-    new = lab.made(f"new-{session_name}")
+    old = lab.made(f"old-{lab.project.instance}")
+    new = lab.made(f"new-{lab.project.instance}")
     nowhere = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
     ran = lab.project.controller("image", "prune", "--keep-commits", "1", "--yes", env=nowhere, expect=3)
     assert "engine could not be seen (EngineUnavailable" in ran.err
@@ -183,17 +182,17 @@ def test_nothing_goes_while_something_is_unknown(lab: Lab, session_name: str) ->
     ran = lab.project.controller("image", "prune", "--keep-commits", "2", "--yes", expect=3)
     assert "cannot be read whole (Image/tiny" in ran.err or "cannot be read whole (specs.yaml" in ran.err
 
-    lab.project.commit({"specs.yaml": text.replace("port:", "port: 1 #")})
+    lab.project.commit({"specs.yaml": text.replace(" port:", " port: 1 #")})
     ran = lab.prune("--yes", expect=3)
     assert "hpc could not be seen" in ran.err
     assert lab.sifs() == {old, new}
 
 
 @pytest.mark.parametrize("failpoint", ["prune.aside.after", "prune.mark.after"])
-def test_a_kill_in_the_middle_leaves_nothing_broken(lab: Lab, session_name: str, failpoint: str) -> None:
+def test_a_kill_in_the_middle_leaves_nothing_broken(lab: Lab, failpoint: str) -> None:
     """Killed with the file set aside: it is not half there, and the next time it goes, or is back for who needs it."""
-    old = lab.made(f"old-{session_name}")
-    new = lab.made(f"new-{session_name}")
+    old = lab.made(f"old-{lab.project.instance}")
+    new = lab.made(f"new-{lab.project.instance}")
     lab.sandbox.ssh(f"mkdir -p {lab.root}/.failpoints/{failpoint}")
     ran = lab.prune("--yes", expect=1)
     assert "kept tiny on hpc: " in ran.err
@@ -202,32 +201,32 @@ def test_a_kill_in_the_middle_leaves_nothing_broken(lab: Lab, session_name: str,
     half_made = lab.project.controller("image", "list", "-o", "json", expect=0).json["half_made"]
     assert [each["name"].split(".")[:3] for each in half_made] == [["", "pruned", old]]
 
-    lab.commit(f"old-{session_name}", command="cat /word; echo again")
+    lab.commit(f"old-{lab.project.instance}", command="cat /word; echo again")
     lab.project.settle()
-    assert lab.project.controller("logs", "says", expect=0).out == f"old-{session_name}\nagain\n"
+    assert lab.project.controller("logs", "says", expect=0).out == f"old-{lab.project.instance}\nagain\n"
     assert lab.prune("--yes", "-o", "json").json["kept"] == []
     assert lab.everything() == {f"{old}.sif", f"{old}.sha256"}
 
 
-def test_the_question_is_asked_on_a_terminal(lab: Lab, session_name: str) -> None:
+def test_the_question_is_asked_on_a_terminal(lab: Lab) -> None:
     """The answer no, which is also what an empty line means, removes nothing."""
-    lab.made(f"old-{session_name}")
-    lab.made(f"new-{session_name}")
+    lab.made(f"old-{lab.project.instance}")
+    lab.made(f"new-{lab.project.instance}")
     argv = [str(COMMAND), "image", "prune", "--keep-commits", "1"]
     shown = on_terminal(argv, columns=120, env=lab.project.environment(), cwd=lab.project.directory, typed=b"\n")
     assert "Remove 2? [y/N]" in shown
     assert len(lab.sifs()) == 2
 
 
-def test_the_loop_clears_away_only_when_told_to(lab: Lab, session_name: str) -> None:
+def test_the_loop_clears_away_only_when_told_to(lab: Lab) -> None:
     """Off by default; with the setting, the next pass does it, and not again for a day."""
-    old = lab.made(f"old-{session_name}")
-    new = lab.made(f"new-{session_name}")
+    old = lab.made(f"old-{lab.project.instance}")
+    new = lab.made(f"new-{lab.project.instance}")
     lab.project.one_pass()
     assert lab.sifs() == {old, new}
     lab.project.configure(prune={"keep_commits": 1})
     lab.project.one_pass()
     wait_for("the old file is gone", lambda: lab.sifs() == {new}, deadline_s=5)
-    newest = lab.made(f"newest-{session_name}")
+    newest = lab.made(f"newest-{lab.project.instance}")
     lab.project.one_pass()
     assert lab.sifs() == {new, newest}

@@ -6,10 +6,11 @@
 # was renamed aside by a process that was killed is put back, or taken away, by the next.
 images=$root/images
 
-# marked IDENTITY: the instances that say that they use an image.
+# marked IDENTITY: the instances that say that they use an image. By pattern, so that the directories are read: NFS may
+# remember for a while that a single name was not there.
 marked() {
   local mark instance
-  for mark in "$root"/*/uses/"$1"; do
+  for mark in "$root"/*/uses/"$1"*; do
     [ -e "$mark" ] || continue
     instance=${mark#"$root"/}
     printf '%s ' "${instance%%/*}"

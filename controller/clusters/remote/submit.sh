@@ -17,13 +17,14 @@ done <<<"$images"
 failpoint submit.use.after
 
 submit_batch() {
-  local batch=$1 try=$(($2 + 1)) image=$3 place=$base/submissions/$1 file output code job_id fault
+  local batch=$1 try=$(($2 + 1)) image=$3 place=$base/submissions/$1 file output code job_id fault found
   if [ -s "$place/job_id" ]; then
     say "adopted $batch $(cat "$place/job_id")"
     return
   fi
-  # Said to be in use before this look, so nobody takes it away from here on.
-  if [ "$image" != - ] && [ ! -e "$root/images/$image.sif" ]; then
+  # Said to be in use before this look, so nobody takes it away from here on. By pattern, so that the directory is read.
+  found=("$root/images/$image".sif*)
+  if [ "$image" != - ] && [ ! -e "${found[0]}" ]; then
     say "imageless $batch the SIF of its image is gone from $root/images"
     return
   fi
