@@ -16,7 +16,9 @@ from controller.cli.options import Given
 from controller.model.errors import ConfigurationError, WaitingError
 
 if TYPE_CHECKING:
+    from controller.containers.engine import Engine
     from controller.reconcile.hands import Say
+    from controller.reconcile.pins import Pins
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
     from controller.repository.mirror import Mirror
@@ -73,6 +75,21 @@ def open_mirror(settings: Settings) -> Mirror:
     return Mirror(settings.state_dir / "mirror.git", settings.repo, settings.auth)
 
 
+def open_pins(settings: Settings, mirror: Mirror, engine: Engine) -> Pins:
+    """Return what knows, and finds out, at which commit or digest other sources are in force."""
+    from controller.containers.registry import digest_now
+    from controller.reconcile.pins import Pins
+
+    return Pins(
+        settings.state_dir / "sources",
+        specs=mirror.url,
+        auth=settings.auth,
+        clock=time.time,
+        ask_registry=digest_now,
+        ask_engine=engine.named,
+    )
+
+
 @contextmanager
 def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
     """Yield a reconciler built from the settings; close it afterwards."""
@@ -82,13 +99,15 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
     from controller.store.journal import Journal
     from controller.store.verdicts import Verdicts
 
+    mirror, engine = open_mirror(settings), Engine()
     reconciler = Reconciler(
         settings,
-        mirror=open_mirror(settings),
+        mirror=mirror,
         journal=Journal(settings.state_dir / "journal.sqlite3"),
         verdicts=Verdicts(settings.state_dir / "verdicts.sqlite3"),
-        engine=Engine(),
+        engine=engine,
         clients=Clients(settings.instance, ssh_config=settings.ssh_config),
+        pins=open_pins(settings, mirror, engine),
         clock=time.time,
         say=say,
     )

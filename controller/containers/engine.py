@@ -20,6 +20,7 @@ from controller.model.errors import ControllerError, StalledError, TransientErro
 from controller.model.images import Build, Image
 from controller.model.observed import EngineObservation
 from controller.model.stored import EngineImage
+from controller.specs.references import HUB, Reference
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -124,6 +125,23 @@ class Engine:
                 target.write(chunk)
                 size += len(chunk)
         return size
+
+    def named(self, reference: Reference) -> tuple[str, frozenset[str]] | None:
+        """Return the id of the image that the engine has by a name, and the digests that registries have it under.
+
+        None when it has none. A name with a digest is not asked for here: it needs no answer.
+
+        Raises:
+            TransientError: the engine did not answer.
+        """
+        name = reference.path.removeprefix("library/") if reference.host == HUB else reference.name
+        with _client(_ANSWER_S) as client:
+            found = client.images(name=f"{name}:{reference.tag}")
+            if not found:
+                return None
+            names = found[0].get("RepoDigests") or []
+            digests = frozenset(digest for each, _, digest in (text.partition("@") for text in names) if each == name)
+            return str(found[0]["Id"]), digests
 
     def tag(self, image: Image) -> None:
         """Give an image that the engine has by identity the name that ``archive`` asks for."""

@@ -35,7 +35,9 @@ class RegistryImage:
     digest: str
     """``sha256:`` and 64 hex digits that the reference stands for: a manifest's, unless ``on_engine``."""
     on_engine: bool = False
-    """No registry knows it: ``digest`` is the id of an image that the Docker Engine has by that name."""
+    """No registry answers for it: ``digest`` is the id of an image that the Docker Engine has by that name."""
+    known_as: str = ""
+    """With ``on_engine``: the digest that a registry had once given the same image, "" if none has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +67,17 @@ class Image:
     """Any text; a new one is a new identity, built without the engine's cache."""
     notice: str = ""
     """What a person should know of its source, such as that it could not be asked lately."""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether ``identity`` says anything: False when its source lies outside of the commit and was not looked at.
+
+        Never so in a pass.
+        """
+        match self.origin:
+            case Build(context=context):
+                return not context.repository or bool(context.entries)
+            case RegistryImage(digest=digest):
+                return bool(digest)
+            case _:
+                return True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.model.conditions import ResourceStatus, Truth
-from controller.model.images import Image
+from controller.model.files import FileSet
+from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
 from controller.planning.history import History
@@ -64,6 +65,7 @@ def image_status(
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
     if image.name in history.build_logs:
         details["build_log"] = history.build_logs[image.name]
+    details |= pins_of(image)
     failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
@@ -95,6 +97,18 @@ def image_status(
         conditions=conditions(verdict),
         details=details,
     )
+
+
+def pins_of(image: Image) -> dict[str, str]:
+    """Return at which commit or digest an image's source is in force, and what else is to be known of it."""
+    match image.origin:
+        case Build(context=FileSet(repository=url, commit=commit)) if commit and url:
+            pins = {f"commit of {url}": commit}
+        case RegistryImage(reference=reference, digest=digest, known_as=known_as):
+            pins = {f"digest of {reference}": known_as or digest}
+        case _:
+            pins = {}
+    return {**pins, "source": image.notice} if image.notice else pins
 
 
 def _sif_at(seen: ClusterObservation | None, identity: str) -> bool | None:

@@ -16,13 +16,14 @@ from controller.planning.settle import CANCELLED_OWNER
 from controller.planning.wanted import CANCEL_AGAIN_S
 from controller.reconcile.archives import write_tar
 from controller.reconcile.buildlogs import open_log
+from controller.reconcile.contexts import context_of
 from controller.reconcile.hands import Hands, Outcomes
 
 
 def build(hands: Hands, action: BuildImage) -> Outcomes:
     """Build an image from its context as it stands in the commit; its log is kept."""
-    image, entries = action.image, action.build.context.entries
-    tree = hands.tree_at(action.build.context.commit)
+    image = action.image
+    tree, entries = context_of(hands.tree_of, action.build)
     dockerfile = next((entry.oid for entry in entries if entry.path == action.build.dockerfile), None)
     failpoint("build.before")
     with (
@@ -71,7 +72,7 @@ def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:
     """Upload what jobs name, all that one cluster lacks in one go."""
     client = hands.client_of(actions[0].cluster.name)
     with tempfile.TemporaryFile(dir=hands.state_dir) as archive:
-        parts = [(a.files.tree, hands.tree_at(a.files.commit), a.files.entries) for a in actions]
+        parts = [(a.files.tree, hands.tree_of(a.files), a.files.entries) for a in actions]
         write_tar(archive, parts, last=LAST_MEMBER)
         archive.seek(0)
         failpoint("stage.before")

@@ -9,6 +9,7 @@ from pathlib import Path
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
 from controller.model.errors import ControllerError
+from controller.model.files import FileSet
 from controller.specs.tree import Tree
 from controller.store.journal import Journal
 
@@ -26,7 +27,8 @@ class Hands:
     journal: Journal
     engine: Engine
     client_of: Callable[[str], ClusterClient]
-    tree_at: Callable[[str], Tree]
+    tree_of: Callable[[FileSet], Tree]
+    """From files to the commit, or the template, that holds their bytes."""
     instance: str
     state_dir: Path
     clock: Callable[[], float]

@@ -16,6 +16,7 @@ from controller.model.conditions import ACTIVE, ResourceStatus, Truth
 from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError, StalledError
 from controller.model.failpoints import failpoint
+from controller.model.files import FileSet
 from controller.model.observed import Observed
 from controller.model.plans import Plan
 from controller.model.resources import Desired, owner_of
@@ -29,6 +30,7 @@ from controller.reconcile.clients import Clients
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
 from controller.reconcile.outcomes import with_outcomes
+from controller.reconcile.pins import PINS, Pins
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
@@ -38,6 +40,8 @@ from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
 from controller.specs.compile import load
+from controller.specs.templates import BUILTIN, BuiltinTree
+from controller.specs.tree import Tree
 from controller.store.journal import Journal
 from controller.store.verdicts import Verdicts
 
@@ -91,6 +95,7 @@ class Reconciler:
         verdicts: Verdicts,
         engine: Engine,
         clients: Clients,
+        pins: Pins,
         clock: Callable[[], float],
         say: Say = lambda key, text: None,
     ) -> None:
@@ -100,6 +105,7 @@ class Reconciler:
         self._verdicts = verdicts
         self._engine = engine
         self._clients = clients
+        self._pins = pins
         self._clock = clock
         self._say = say
         self._status_branch = StatusBranch(mirror, settings.status_branch)
@@ -116,7 +122,8 @@ class Reconciler:
         before = self._journal.runs()
         standings = self._journal.resources()
         active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
-        desired = with_last_good(self._load(commit), standings, self._tree_or_none, active=active)
+        self._pins.begin(self._journal.fact(PINS))
+        desired = with_last_good(self._load(commit), standings, self._tree_or_none, self._pins.resolve, active=active)
         desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
         sight = look(
             desired,
@@ -155,6 +162,7 @@ class Reconciler:
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
             times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
             self._journal.save_fact("clockworks", json.dumps(times))
+            self._journal.save_fact(PINS, self._pins.saved())
             # Before anything is done: what a pass begins and does not live to report needs its last good spec.
             self._journal.save_resources(standings_of(ahead.desired), forget=())
             failpoint("look.remember.after")
@@ -285,7 +293,7 @@ class Reconciler:
             journal=self._journal,
             engine=self._engine,
             client_of=self._client_of(desired),
-            tree_at=self._tree,
+            tree_of=self._tree_of,
             instance=self.settings.instance,
             state_dir=self.settings.state_dir,
             clock=self._clock,
@@ -298,12 +306,19 @@ class Reconciler:
         return lambda name: self._clients.of(clusters[name])
 
     def _load(self, commit: str) -> Desired:
-        desired = load(self._tree(commit), cache=self._verdicts)
+        desired = load(self._tree(commit), cache=self._verdicts, resolve=self._pins.resolve)
         self._verdicts.save()
         return desired
 
     def _tree(self, commit: str) -> CommitTree:
         return self.mirror.tree(commit, self.settings.path)
+
+    def _tree_of(self, files: FileSet) -> Tree:
+        if files.repository.startswith(BUILTIN):
+            return BuiltinTree(files.repository.removeprefix(BUILTIN))
+        if files.repository:
+            return self._pins.tree(files.repository, files.commit)
+        return self._tree(files.commit)
 
     def _tree_or_none(self, commit: str) -> CommitTree | None:
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from controller.model.images import Image
 from controller.model.resources import Cluster, Desired, Job, Workflow, owner_of
 from controller.specs.compile import load
+from controller.specs.outside import Resolve
 from controller.specs.tree import Tree
 from controller.store.journal import Standing
 
@@ -15,14 +16,19 @@ Resource = Cluster | Image | Job | Workflow
 
 
 def with_last_good(
-    desired: Desired, standings: Mapping[str, Standing], tree_at: Callable[[str], Tree | None], *, active: Iterable[str]
+    desired: Desired,
+    standings: Mapping[str, Standing],
+    tree_at: Callable[[str], Tree | None],
+    resolve: Resolve,
+    *,
+    active: Iterable[str],
 ) -> Desired:
     """Put the last good version of every broken resource in its place.
 
     ``active`` names the clusters with active runs: those that the commit no longer holds come back as ``retired``.
     A version whose commit is gone (a rewritten branch) cannot be had; its runs are left alone all the same.
     """
-    old = _Old(tree_at)
+    old = _Old(tree_at, resolve)
     hidden = {key for key, standing in standings.items() if standing.path in desired.broken_paths}
     missing = {key for key in desired.broken | hidden if _find(desired, key) is None}
     kept: dict[str, Resource] = {}
@@ -50,6 +56,7 @@ class _Old:
     """Earlier commits, each read once."""
 
     tree_at: Callable[[str], Tree | None]
+    resolve: Resolve
     read: dict[str, Desired] | None = None
 
     def find(self, key: str, standing: Standing) -> Resource | None:
@@ -58,7 +65,9 @@ class _Old:
             self.read = {}
         if standing.commit not in self.read:
             tree = self.tree_at(standing.commit)
-            self.read[standing.commit] = load(tree) if tree is not None else Desired(commit=standing.commit)
+            self.read[standing.commit] = (
+                load(tree, resolve=self.resolve) if tree is not None else Desired(commit=standing.commit)
+            )
         return _find(self.read[standing.commit], key)
 
 

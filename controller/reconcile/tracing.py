@@ -135,7 +135,12 @@ def _agreement(sources: Sources, lock: Mapping[str, Any], why: str) -> Link:
         return Link(name=name, value=False, note="the newest commit does not hold the task any more")
     if task.digest == lock.get("digest"):
         return Link(name=name, value=True, note="the newest commit asks for the same")
-    parts = ", ".join(_differing(sources.now, job, task, lock))
+    differing = _differing(sources.now, job, task, lock)
+    unseen = _unseen_images(sources.now, job)
+    if unseen and not differing:
+        said = f"made from what lies outside of the commit, which is not asked here: {', '.join(unseen)}"
+        return Link(name=name, value=None, note=f"not known: it depends on images {said}")
+    parts = ", ".join(differing)
     return Link(
         name=name,
         value=False,
@@ -146,13 +151,29 @@ def _agreement(sources: Sources, lock: Mapping[str, Any], why: str) -> Link:
 def _differing(now: Desired, job: Job, task: Task, lock: Mapping[str, Any]) -> list[str]:
     image = now.images.get(job.image) if job.image else None
     asked: dict[str, Any] = {
-        "image": image.identity if image is not None else None,
         "files": job.files.tree if job.files is not None else None,
     }
+    if image is None or image.resolved:
+        asked["image"] = image.identity if image is not None else None
     if not task.late:
         # Look-ups of what it needs are filled in when it is submitted: before that there is nothing to compare.
         asked |= {"command": task.command, "env": dict(task.env)}
     return sorted(name for name, value in asked.items() if name in lock and lock[name] != value)
+
+
+def _unseen_images(now: Desired, job: Job) -> list[str]:
+    """Return the images, of a job and of all that it needs, whose identity only a pass knows."""
+    found: set[str] = set()
+    ahead, seen = [job.name], {job.name}
+    while ahead:
+        each = now.jobs.get(ahead.pop())
+        image = now.images.get(each.image) if each is not None and each.image else None
+        if image is not None and not image.resolved:
+            found.add(image.name)
+        new = set(each.needs) - seen if each is not None else set()
+        seen |= new
+        ahead += new
+    return sorted(found)
 
 
 def _job(desired: Desired | None, name: str) -> Job | None:

@@ -35,7 +35,7 @@ from controller.repository.url import RemoteUrl, is_loopback
 FETCH, PUSH = 0, 1
 """``GIT_DIRECTION_*`` of git2/net.h."""
 
-BRANCHES = "refs/heads/"
+BRANCHES, TAGS = "refs/heads/", "refs/tags/"
 MAX_SAID = 4096
 LOCAL = frozenset({4, 5, 9, 11, 14})
 """``GIT_ERROR_REFERENCE``, ``ZLIB``, ``ODB``, ``OBJECT`` and ``TREE`` of git2/errors.h."""
@@ -45,11 +45,15 @@ _opening = threading.RLock()
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """What a remote has: branch name to commit id, where its HEAD stands, and the branch that it names, if told."""
+    """What a remote has: branch name to commit id, where its HEAD stands, the branch that it names, if told, and tags.
+
+    A tag's id may be that of a tag object.
+    """
 
     branches: Mapping[str, str] = field(default_factory=dict)
     head: str | None = None
     head_branch: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Connection(pygit2.RemoteCallbacks):
@@ -88,7 +92,8 @@ class Connection(pygit2.RemoteCallbacks):
         self._remote = remote
         branches = {name.removeprefix(BRANCHES): oid for name, oid in heads.items() if name.startswith(BRANCHES)}
         head_branch = names.get("HEAD", "").removeprefix(BRANCHES) or None
-        self.there = Advertisement(branches, heads.get("HEAD"), head_branch)
+        tags = {n.removeprefix(TAGS): oid for n, oid in heads.items() if n.startswith(TAGS) and not n.endswith("^{}")}
+        self.there = Advertisement(branches, heads.get("HEAD"), head_branch, tags)
 
     def fetch(self, refspecs: list[str]) -> None:
         """Fetch over the open connection.

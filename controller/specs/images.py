@@ -12,7 +12,16 @@ from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.ignore import BadPatternError
 from controller.specs.nearest import did_you_mean
-from controller.specs.outside import Answer, GitSource, PinnedDigest, PinnedTree, Source, Unresolved, source_in
+from controller.specs.outside import (
+    Answer,
+    GitSource,
+    PinnedDigest,
+    PinnedTree,
+    Source,
+    Unresolved,
+    left_out,
+    source_in,
+)
 from controller.specs.references import reference_of
 from controller.specs.templates import (
     DESCRIPTION,
@@ -57,8 +66,19 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         identity=digest_of(covered),
         origin=origin,
         rebuild=str(data.get("rebuild", "")),
-        notice="" if answer is None or isinstance(answer, Unresolved) else answer.notice,
+        notice=_notice(data, answer),
     )
+
+
+def _notice(data: Mapping[str, Any], answer: Answer | None) -> str:
+    match answer:
+        case PinnedTree():
+            missing = left_out(answer.tree, normal(data["build"].get("context", ".")))
+            return "; ".join(filter(None, (answer.notice, missing)))
+        case PinnedDigest():
+            return answer.notice
+        case _:
+            return ""
 
 
 def sources_of(documents: Mapping[str, PlacedSpec]) -> list[Source]:
@@ -82,7 +102,7 @@ def _said_by(origin: Origin) -> dict[str, Any]:
             }
             return {**said, "values": dict(origin.values)} if origin.template else said
         case RegistryImage():
-            return {"from": origin.digest or origin.reference}
+            return {"from": origin.known_as or origin.digest or origin.reference}
         case SifFile():
             return {"sif": origin.path, "sha256": origin.sha256}
         case _:
@@ -102,7 +122,9 @@ def _answer(assembly: Assembly, document: PlacedSpec) -> Answer | None:
 def _registry_image(text: str, answer: Answer | None) -> RegistryImage:
     reference = reference_of(text)
     if isinstance(answer, PinnedDigest):
-        return RegistryImage(reference=str(reference), digest=answer.digest, on_engine=answer.on_engine)
+        return RegistryImage(
+            reference=str(reference), digest=answer.digest, on_engine=answer.on_engine, known_as=answer.known_as
+        )
     return RegistryImage(reference=str(reference), digest=reference.digest or "")
 
 

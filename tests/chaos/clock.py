@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from controller.cli.composition import open_mirror, settings_from
+from controller.cli.composition import open_mirror, open_pins, settings_from
 from controller.cli.options import Given
 from controller.containers.engine import Engine
 from controller.model.failpoints import arm
@@ -26,13 +26,15 @@ def main(off_s: float) -> None:
     settings = settings_from(Given(repo=None, branch=None, path=None, config=config, state_dir=state_dir))
     if "CONTROLLER_FAILPOINTS" in os.environ:
         arm(Path(os.environ["CONTROLLER_FAILPOINTS"]))
+    mirror, engine = open_mirror(settings), Engine()
     reconciler = Reconciler(
         settings,
-        mirror=open_mirror(settings),
+        mirror=mirror,
         journal=Journal(settings.state_dir / "journal.sqlite3"),
         verdicts=Verdicts(settings.state_dir / "verdicts.sqlite3"),
-        engine=Engine(),
+        engine=engine,
         clients=Clients(settings.instance, ssh_config=settings.ssh_config),
+        pins=open_pins(settings, mirror, engine),
         clock=lambda: time.time() + off_s,
         say=lambda key, text: None,
     )

@@ -6,7 +6,8 @@ import click
 
 from controller.cli.verbs import Verbs
 
-VERBS: dict[str, str] = {
+VERBS = {
+    "template": "Begin an image from a template.",
     "list": "List every image and SIF file, and what uses it.",
     "log": "Show what a build has said.",
     "prune": "Clear away what nothing uses any more.",

@@ -97,7 +97,7 @@ def run_pass(wanted: Desired, cluster: ModelCluster, journal: MemoryJournal) -> 
         journal=memory,
         engine=cast(Engine, None),
         client_of=lambda name: cast(Any, cluster),
-        tree_at=lambda commit: cast(Any, None),
+        tree_of=lambda files: cast(Any, None),
         instance=INSTANCE,
         state_dir=Path("nowhere"),
         clock=lambda: cluster.now,

@@ -99,7 +99,7 @@ def test_a_cluster_that_says_nothing() -> None:
 
 def converted(root: Path, archive: bytes, build: str) -> tuple[bool, str]:
     """Run ``convert.sh`` with another program in Apptainer's place; return whether it ended well and what it said."""
-    variables = {"identity": IMAGE, "size": str(len(archive)), "build_command": build, "check_command": "true"}
+    variables = {"identity": IMAGE, "name": "box", "size": str(len(archive)), "build_command": build, "check_command": "true"}
     script = compose("convert", scheduler_named("local"), workdir=str(root), instance="inst", variables=variables)
     done = LocalTransport().run(script.text, payload=io.BytesIO(archive), timeout_s=60)
     try:

@@ -130,7 +130,7 @@ def carry_out(journal: Journal, tmp_path: Path) -> Callable[..., dict[str, Contr
             journal=journal,
             engine=cast(Any, engine or FailingEngine(builds)),
             client_of=lambda name: cast(Any, by_name[name]),
-            tree_at=lambda commit: cast(Any, BlankTree()),
+            tree_of=lambda files: cast(Any, BlankTree()),
             instance=INSTANCE,
             state_dir=tmp_path,
             clock=lambda: NOW,

@@ -8,6 +8,7 @@ from typing import Any
 from controller.clusters.provenance import Provenance
 from controller.model.conditions import TaskState, TaskStatus
 from controller.model.files import Source
+from controller.model.images import Image, RegistryImage
 from controller.model.resources import Desired, Job, LateValue, Metric, Results, Task
 from controller.reconcile.tracing import Link, Sources, chain
 
@@ -82,3 +83,29 @@ def test_a_task_that_has_not_run() -> None:
     found = links(task=task, seen=None, then=None, unasked="it has not run yet", lost="it has not run yet")
     assert found["job_id"].note == "it has not run: Waiting, Suspended: suspended in t.yaml:7"
     assert found["exit_code"].note == "the task is Waiting (Suspended)"
+
+
+def test_an_image_from_outside_of_the_commit_is_not_compared() -> None:
+    """At which digest it is in force only a pass knows: no answer is better than a wrong one. Of needs as well."""
+    image = Image(
+        name="tool",
+        source=JOB.source,
+        identity="unseen",
+        origin=RegistryImage(reference="docker.io/lab/tool:v1", digest=""),
+    )
+    task = replace(TASK, digest="d2")
+    seen = replace(SEEN, lock={**LOCK, "image": "pinned"})
+    inside = replace(JOB, tasks=(task,), image="tool")
+    now = Desired(commit="c2", images={"tool": image}, jobs={"train": inside})
+    link = links(now=now, seen=seen)["up_to_date"]
+    assert (link.value, link.note.partition(":")[0]) == (None, "not known")
+    needed = replace(JOB, name="prepare", image="tool")
+    now = Desired(
+        commit="c2",
+        images={"tool": image},
+        jobs={"train": replace(JOB, tasks=(task,), needs=("prepare",)), "prepare": needed},
+    )
+    assert links(now=now)["up_to_date"].value is None
+    now = replace(now, jobs={"train": replace(inside, tasks=(replace(task, command="other"),))})
+    link = links(now=now, seen=seen)["up_to_date"]
+    assert (link.value, link.note) == (False, "the spec has changed since: command")

@@ -73,6 +73,16 @@ def test_a_moved_ref_is_a_change() -> None:
     assert before.identity != after.identity
 
 
+def test_what_is_not_fetched_is_said() -> None:
+    """Sub-modules below the context and Git LFS: the build is not refused, its status says what is missing."""
+    modules = '[submodule "a"]\n\tpath = ctx/libs/a\n\turl = x\n[submodule "b"]\n\tpath = b\n\turl = x\n'
+    files = {"ctx/Dockerfile": "", ".gitmodules": modules, "ctx/.gitattributes": "*.bin filter=lfs -text\n"}
+    outside = Outside({GitSource(url=URL): pinned(files)})
+    said = image(f"build: {{repo: '{URL}', context: ctx}}", {}, outside).notice
+    assert "its sub-modules are not fetched and are missing in the build: ctx/libs/a;" in said
+    assert "Git LFS is not fetched" in said
+
+
 def test_all_that_is_outside_is_asked_for_in_one_call() -> None:
     answers: dict[Source, Answer] = {
         GitSource(url=URL): pinned({"Dockerfile": ""}),
@@ -119,6 +129,10 @@ def test_an_image_of_a_registry_is_its_digest() -> None:
     by_tag = image("from: lab/x", outside=Outside({source: PinnedDigest(digest=digest)}))
     assert by_tag.origin == RegistryImage(reference="docker.io/lab/x:latest", digest=digest)
     assert by_tag.identity == by_digest.identity
+    engine = PinnedDigest(digest="sha256:" + "e" * 64, on_engine=True, known_as=digest)
+    assert image("from: lab/x", outside=Outside({source: engine})).identity == by_digest.identity
+    other = PinnedDigest(digest="sha256:" + "e" * 64, on_engine=True)
+    assert image("from: lab/x", outside=Outside({source: other})).identity != by_digest.identity
 
 
 def test_a_sif_is_its_path_and_hash() -> None:

@@ -1,0 +1,152 @@
+"""Images from elsewhere than the specs' own repository, as a user sees them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.remotes.conftest import Origin, make_origin
+from tests.e2e.harness import Project, documents, job
+from tests.registries import Registry
+
+Slurm = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Origin:
+    """Another repository, with a commit on main."""
+    return make_origin(tmp_path)
+
+
+@pytest.mark.sandbox
+@pytest.mark.docker
+def test_an_image_built_from_another_repository(
+    project: Project, elsewhere: Origin, slurm: Slurm, own_images: None, session_name: str
+) -> None:
+    """It is built at the commit that its ref stands for, and the status names it; a moved ref builds and runs again."""
+    url = str(elsewhere.bare)
+
+    def commit(word: str) -> str:
+        return elsewhere.commit(
+            {"tiny/Dockerfile": f"FROM debian:trixie-slim\nRUN echo {word}-{session_name} > /word\n"}
+        )
+
+    first = commit("first")
+    image = {"kind": "Image", "name": "tiny", "build": {"repo": url, "ref": "main", "context": "tiny"}}
+    says = job("says", "cat /word", cluster="hpc", image="tiny")
+    project.commit({"specs.yaml": documents(slurm(containers="apptainer"), image, says)})
+    assert project.planned() == ["build", "publish", "submit"]
+    project.settle()
+    assert project.controller("logs", "says", expect=0).out == f"first-{session_name}\n"
+    assert project.resource("Image", "tiny")["details"][f"commit of {url}"] == first
+    assert project.planned() == []
+    second = commit("second")
+    assert project.planned() == ["build", "publish", "submit"]
+    project.settle()
+    assert project.controller("logs", "says", expect=0).out == f"second-{session_name}\n"
+    assert project.resource("Image", "tiny")["details"][f"commit of {url}"] == second
+
+
+@pytest.mark.sandbox
+@pytest.mark.docker
+def test_a_template_becomes_an_image_that_runs(
+    project: Project, slurm: Slurm, own_images: None, session_name: str
+) -> None:
+    """Begun by the command, committed as written: built, converted, run. Then the same without files of one's own."""
+    base, title = "base=debian:trixie-slim", f"title={session_name}"
+    began = project.controller(
+        "image", "template", "python", "--name", "mine", "--out", str(project.clone / "images"),
+        "--set", base, "--set", title, expect=0,
+    )  # fmt: skip
+    assert "controller validate" in began.out
+    written = {p: (project.clone / p).read_text() for p in ("images/mine.yaml", "images/mine/requirements.txt")}
+    words = job("words", "cat /opt/requirements.txt", cluster="hpc", image="mine")
+    cluster = slurm(containers="apptainer")
+    project.commit({**written, "specs.yaml": documents(cluster, words)})
+    project.controller("validate", str(project.clone), expect=0)
+    assert project.planned() == ["build", "publish", "submit"]
+    project.settle()
+    assert project.controller("logs", "words", expect=0).out == written["images/mine/requirements.txt"]
+
+    values = {"base": "debian:trixie-slim", "title": f"{session_name}-2", "requirements": ["# nothing"]}
+    image = {"kind": "Image", "name": "straight", "build": {"template": "python", "values": values}}
+    other = job("other", "tail -n 1 /opt/requirements.txt", cluster="hpc", image="straight")
+    project.commit({"specs.yaml": documents(cluster, image, words, other)})
+    assert project.planned() == ["build", "publish", "submit"]
+    project.settle()
+    assert project.controller("logs", "other", expect=0).out == "# nothing\n"
+    assert project.planned() == []
+
+
+@pytest.mark.docker
+def test_a_template_that_does_not_render_says_where(project: Project, own_images: None) -> None:
+    """A defect of the template stops its image alone, with file, line and cause."""
+    files = {
+        "templates/mine/template.yaml": "description: Mine\n",
+        "templates/mine/Dockerfile.j2": "FROM scratch\nENV A={{ a }}\n",
+    }
+    image = {"kind": "Image", "name": "mine", "build": {"template": "templates/mine"}}
+    project.commit({**files, "specs.yaml": documents(project.here(), image, job("fine", "true"))})
+    ran = project.controller("reconcile", "--once", expect=1)
+    assert "TemplateFailed" in ran.err
+    status, reason, message = project.condition("Image", "mine", "Stalled")
+    assert (status, reason) == ("True", "TemplateFailed")
+    assert "templates/mine cannot be rendered: Dockerfile.j2:2: 'a' is undefined" in message
+    project.passes_until("fine is done", lambda: project.state("fine") == "Succeeded")
+
+
+def test_a_repository_that_is_gone_changes_nothing(project: Project, elsewhere: Origin) -> None:
+    """The pinned commit stays in force, the status says so, and what ran does not run again."""
+    url = str(elsewhere.bare)
+    elsewhere.commit({"Dockerfile": "FROM scratch\n"})
+    image = {"kind": "Image", "name": "other", "build": {"repo": url}}
+    project.commit({"specs.yaml": documents(project.here(), image, job("fine", "true"))})
+    project.controller("validate", str(project.clone), expect=0)
+    project.one_pass(expect=0, env={"DOCKER_HOST": "unix:///nonexistent"})
+    before = project.resource("Image", "other")
+    shutil.rmtree(elsewhere.bare)
+    project.one_pass(expect=0, env={"DOCKER_HOST": "unix:///nonexistent"})
+    after = project.resource("Image", "other")
+    assert after["digest"] == before["digest"]
+    assert "stays in force" in after["details"]["source"]
+    assert url in after["details"]["source"]
+
+
+def test_a_repository_that_never_was_stops_only_its_image(project: Project, tmp_path: Path) -> None:
+    image = {"kind": "Image", "name": "other", "build": {"repo": str(tmp_path / "nothing.git")}}
+    project.commit({"specs.yaml": documents(project.here(), image, job("fine", "true"))})
+    project.controller("validate", str(project.clone), expect=0)
+    ran = project.controller("reconcile", "--once", expect=1)
+    assert "there is no Git repository; check the path" in ran.out + ran.err
+    project.passes_until("fine is done", lambda: project.state("fine") == "Succeeded", expect=1)
+
+
+def test_a_tag_is_pinned_to_its_digest(project: Project, tmp_path: Path) -> None:
+    """A registry that is down keeps the pin; a tag that moved is another image."""
+    registry = Registry(tmp_path / "registry")
+    try:
+        first = registry.push("lab/tool", "v1", "one")
+        name = f"{registry.host}/lab/tool:v1"
+        project.commit({"specs.yaml": documents({"kind": "Image", "name": "tool", "from": f"docker://{name}"})})
+        env = {"DOCKER_HOST": "unix:///nonexistent"}
+        project.one_pass(expect=0, env=env)
+        before = project.resource("Image", "tool")
+        assert before["details"][f"digest of {name}"] == first
+        registry.stop()
+        project.one_pass(expect=0, env=env)
+        down = project.resource("Image", "tool")
+        assert down["digest"] == before["digest"]
+        assert "does not answer" in down["details"]["source"]
+        registry.start()
+        second = registry.push("lab/tool", "v1", "two")
+        project.one_pass(expect=0, env=env)
+        after = project.resource("Image", "tool")
+        assert after["details"][f"digest of {name}"] == second
+        assert "source" not in after["details"]
+        assert after["digest"] != before["digest"]
+    finally:
+        registry.stop()
