@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from controller.containers.building import Follower
 from controller.model.digests import short
 from controller.model.errors import ControllerError, StalledError, TransientError
-from controller.model.images import Build, Image
+from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import EngineObservation
 from controller.model.stored import EngineImage
 from controller.specs.references import HUB, Reference
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 IDENTITY_LABEL = "controller.identity"
 _ANSWER_S = 20
 _BUILD_SILENCE_S = 3600
-_OWN_NAME = re.compile(r"(?:docker\.io/|localhost/)?controller/[^:/]+:([0-9a-f]{12})")
-"""Names that builds of ours get; Podman puts a registry before them."""
 _BAD_DOCKERFILE = re.compile(r"dockerfile parse error|unknown instruction|dockerfile: syntax error", re.IGNORECASE)
 
 
@@ -143,13 +141,44 @@ class Engine:
             digests = frozenset(digest for each, _, digest in (text.partition("@") for text in names) if each == name)
             return str(found[0]["Id"]), digests
 
+    def push(self, image: Image, *, say: Callable[[str], None]) -> str:
+        """Push an image to its registry, its identity as the tag; return the digest that it has there.
+
+        Credentials are those of ``docker login``.
+
+        Raises:
+            TransientError: the registry does not let us (``RegistryUnauthorized``) or something went wrong.
+        """
+        assert image.registry is not None
+        with _client(_BUILD_SILENCE_S) as client:
+            client.tag(f"controller/{image.name}:{short(image.identity)}", image.registry, short(image.identity))
+            digest = ""
+            for chunk in client.push(image.registry, tag=short(image.identity), stream=True, decode=True):
+                if "error" in chunk:
+                    raise push_refused(image, str(chunk["error"]))
+                if chunk.get("status") in ("Preparing", "Layer already exists", "Pushed"):
+                    say(f"{chunk['status'].lower()}: layer {chunk.get('id', '')}")
+                digest = (chunk.get("aux") or {}).get("Digest", digest)
+        if not digest:
+            raise TransientError("PushFailed", f"image {image.name}: {image.registry} named no digest after the push")
+        return digest
+
     def tag(self, image: Image) -> None:
         """Give an image that the engine has by identity the name that ``archive`` asks for."""
+        if isinstance(image.origin, RegistryImage):
+            return
         with _client(_ANSWER_S) as client:
             found = _id_of(client, image.identity)
             if found is None:
                 raise TransientError("ImageGone", f"image {image.name} is no longer on the Docker Engine")
             client.tag(found, f"controller/{image.name}", short(image.identity))
+
+
+def _name_of(image: Image) -> str:
+    """What the engine calls an image: by its id one that it has from elsewhere, by our name one that it built."""
+    if isinstance(image.origin, RegistryImage):
+        return image.origin.digest
+    return f"controller/{image.name}:{short(image.identity)}"
 
 
 @contextmanager
@@ -187,10 +216,6 @@ def _client(timeout_s: int) -> Iterator[APIClient]:
         ) from error
 
 
-def _name_of(image: Image) -> str:
-    return f"controller/{image.name}:{short(image.identity)}"
-
-
 def _id_of(client: APIClient, identity: str) -> str | None:
     """Return an image's id by its identity."""
     found = map(_read, client.images(filters={"label": f"{IDENTITY_LABEL}={identity}"}))
@@ -201,7 +226,8 @@ def _read(image: dict[str, Any], used: Set[str] = frozenset()) -> EngineImage:
     labels = image["Labels"]
     identity = str(labels[IDENTITY_LABEL])
     names = [str(name) for name in image.get("RepoTags") or () if name != "<none>:<none>"]
-    ours = [name for name in names if (found := _OWN_NAME.fullmatch(name)) and found[1] == short(identity)]
+    # The controller's names, whatever registry Podman or a push has put before them: nobody else tags by identity.
+    ours = [name for name in names if name.endswith(f":{short(identity)}")]
     return EngineImage(
         id=str(image["Id"]),
         identity=identity,
@@ -225,3 +251,17 @@ def _cause(error: BaseException) -> str:
     if "refused" in text:
         return "connection refused"
     return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def push_refused(image: Image, said: str) -> TransientError:
+    """Return what a registry's refusal means, from the engine's words."""
+    words = said.lower()
+    if any(sign in words for sign in ("unauthorized", "no basic auth", "denied", "authentication required")):
+        return TransientError(
+            "RegistryUnauthorized",
+            f"image {image.name}: {image.registry} refuses the push: {said}. "
+            f"Log in on the controller's machine: docker login {str(image.registry).partition('/')[0]}",
+        )
+    if any(sign in words for sign in ("connection refused", "no such host", "timeout", "server gave http response")):
+        return TransientError("RegistryUnreachable", f"image {image.name}: {image.registry} cannot be reached: {said}")
+    return TransientError("PushFailed", f"image {image.name}: the push to {image.registry} failed: {said}")

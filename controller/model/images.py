@@ -65,6 +65,8 @@ class Image:
     origin: Origin
     rebuild: str = ""
     """Any text; a new one is a new identity, built without the engine's cache."""
+    registry: str | None = None
+    """``host[:port]/path`` that a built image is pushed to, for clusters to pull it from there."""
     notice: str = ""
     """What a person should know of its source, such as that it could not be asked lately."""
 

@@ -19,7 +19,7 @@ class EngineImage:
     created: float
     """Seconds since the epoch."""
     names: tuple[str, ...] = ()
-    """Names that builds gave it, ``controller/<name>:<identity12>``."""
+    """Names that the controller gave it, ``controller/<name>:<identity12>`` and the like in a registry."""
     foreign_names: tuple[str, ...] = ()
     """Every other name: somebody else has a use for it."""
     in_container: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.model.observed import EngineObservation, Observed
-from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
+from controller.model.plans import BuildImage, Place, Plan, PublishImage, StageFiles
 from controller.reconcile.hands import Outcomes
 
 
@@ -18,7 +18,7 @@ def with_outcomes(observed: Observed, plan: Plan, outcomes: Outcomes) -> Observe
         match action:
             case BuildImage() if engine is not None and engine.images is not None:
                 engine = EngineObservation(images=engine.images | {action.image.identity})
-            case PublishImage():
+            case PublishImage() if action.route.place is not Place.JOB:
                 seen = clusters[action.cluster.name]
                 images = {**(seen.images or {}), action.image.identity: 0}
                 clusters[action.cluster.name] = replace(seen, images=images)

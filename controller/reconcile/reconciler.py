@@ -18,7 +18,7 @@ from controller.model.errors import ControllerError, StalledError
 from controller.model.failpoints import failpoint
 from controller.model.files import FileSet
 from controller.model.observed import Observed
-from controller.model.plans import Plan
+from controller.model.plans import Plan, PublishImage
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
@@ -31,11 +31,13 @@ from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
 from controller.reconcile.outcomes import with_outcomes
 from controller.reconcile.pins import PINS, Pins
+from controller.reconcile.publishing import clear_leftovers
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
 from controller.reconcile.upkeep import Removal, StockTaking, clear, take_stock
+from controller.reconcile.workshop import Workshop
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
@@ -71,6 +73,8 @@ class PassResult:
     observed: Observed
     plan: Plan
     outcomes: Outcomes
+    underway: frozenset[str]
+    """Keys of lasting actions, of this pass or of earlier ones, that go on."""
     statuses: tuple[ResourceStatus, ...]
     status_commit: str | None = None
     report_error: ControllerError | None = None
@@ -98,6 +102,7 @@ class Reconciler:
         pins: Pins,
         clock: Callable[[], float],
         say: Say = lambda key, text: None,
+        workshop: Workshop | None = None,
     ) -> None:
         self.settings = settings
         self.mirror = mirror
@@ -108,6 +113,7 @@ class Reconciler:
         self._pins = pins
         self._clock = clock
         self._say = say
+        self._workshop = workshop or Workshop()
         self._status_branch = StatusBranch(mirror, settings.status_branch)
 
     def look_ahead(self) -> Prospect:
@@ -117,6 +123,8 @@ class Reconciler:
             ControllerError: the repository could not be read, so no pass can run.
         """
         settings, now = self.settings, self._clock()
+        # Before anything is looked at: what ends while we look is seen by the next pass.
+        underway = self._workshop.underway
         self.mirror.fetch(settings.branch, settings.status_branch)
         commit = self.mirror.head(settings.branch)
         before = self._journal.runs()
@@ -137,11 +145,13 @@ class Reconciler:
         history = History(
             runs=sight.records,
             failures=self._journal.failures(),
+            underway=underway,
             statuses=self._earlier_statuses(),
             paths={key: standing.path for key, standing in standings.items()},
             build_logs=newest_logs(settings.state_dir),
             approved=_approved(self.mirror.commit_info(commit).trailers),
             descends=self._descends(commit),
+            grace_s=settings.grace_s,
         )
         plan = make_plan(desired, sight.observed, history, now=now)
         return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before, clockworks=clockworks)
@@ -168,8 +178,12 @@ class Reconciler:
             failpoint("look.remember.after")
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
-            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
-            statuses, observed = self._after(ahead, outcomes)
+            if not self._workshop.underway:
+                clear_leftovers(self.settings.state_dir, [a for a in ahead.plan.actions if isinstance(a, PublishImage)])
+            stop = stop or threading.Event()
+            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
+            underway = self._workshop.underway - outcomes.keys()
+            statuses, observed = self._after(ahead, outcomes, underway)
             failpoint("specs.remember.before")
             self._remember_specs(ahead)
             failpoint("report.before")
@@ -183,6 +197,7 @@ class Reconciler:
                 observed=observed,
                 plan=ahead.plan,
                 outcomes=outcomes,
+                underway=underway,
                 statuses=statuses,
                 status_commit=commit,
                 report_error=error,
@@ -238,18 +253,22 @@ class Reconciler:
         self._verdicts.save()
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Let go of connections and files, once what is under way has ended."""
+        self._workshop.stop()
         self._clients.close()
         self._verdicts.close()
         self._journal.close()
 
-    def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
+    def _after(
+        self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]
+    ) -> tuple[tuple[ResourceStatus, ...], Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
         history = replace(
             ahead.history,
             runs=self._journal.runs(),
             failures=self._journal.failures(),
+            underway=underway,
             build_logs=newest_logs(self.settings.state_dir),
         )
         plan = make_plan(ahead.desired, observed, history, now=self._clock())

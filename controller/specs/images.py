@@ -66,6 +66,7 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         identity=digest_of(covered),
         origin=origin,
         rebuild=str(data.get("rebuild", "")),
+        registry=document.spec.data.get("registry"),
         notice=_notice(data, answer),
     )
 
