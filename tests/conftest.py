@@ -14,6 +14,9 @@ from typing import NoReturn
 
 import pytest
 
+REGISTRY_USER = "sandbox:only-for-tests"
+"""Of the sandbox's private registry: user and password."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmJob:
@@ -37,6 +40,10 @@ class Sandbox:
     ssh_config: Path
     scratch: str
     container: str
+    registry: str
+    """``host:port`` of a registry that is open, by the same name for the engine and for the cluster."""
+    private_registry: str
+    """One that wants ``REGISTRY_USER``."""
 
     def ssh(self, command: str, *, check: bool = True) -> str:
         """Run a command on the login node as the ordinary user; return what it printed."""
@@ -89,6 +96,8 @@ def sandbox() -> Sandbox:
         ssh_config=Path(values["SSH_CONFIG"]),
         scratch=values["SCRATCH"],
         container=values["CONTAINER"],
+        registry=values["REGISTRY"],
+        private_registry=values["PRIVATE_REGISTRY"],
     )
     argv = ["ssh", "-F", str(found.ssh_config), "-o", "ConnectTimeout=5", "sandbox", "sinfo", "-h"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
@@ -97,7 +106,18 @@ def sandbox() -> Sandbox:
     return found
 
 
-_NEEDED = ("HOST", "PORT", "USER", "KEY", "KNOWN_HOSTS", "SSH_CONFIG", "SCRATCH", "CONTAINER")
+_NEEDED = (
+    "HOST",
+    "PORT",
+    "USER",
+    "KEY",
+    "KNOWN_HOSTS",
+    "SSH_CONFIG",
+    "SCRATCH",
+    "CONTAINER",
+    "REGISTRY",
+    "PRIVATE_REGISTRY",
+)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from controller.reconcile.pins import Pins
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
+    from controller.reconcile.workshop import Workshop
     from controller.repository.mirror import Mirror
 
 
@@ -89,8 +90,8 @@ def open_pins(settings: Settings, mirror: Mirror, engine: Engine) -> Pins:
 
 
 @contextmanager
-def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
-    """Yield a reconciler built from the settings; close it afterwards."""
+def open_reconciler(settings: Settings, *, say: Say, workshop: Workshop | None = None) -> Iterator[Reconciler]:
+    """Yield a reconciler built from the settings; close it afterwards. Without a workshop, a pass waits for all."""
     from controller.containers.engine import Engine
     from controller.reconcile.clients import Clients
     from controller.reconcile.reconciler import Reconciler
@@ -108,6 +109,7 @@ def open_reconciler(settings: Settings, *, say: Say) -> Iterator[Reconciler]:
         pins=open_pins(settings, mirror, engine),
         clock=time.time,
         say=say,
+        workshop=workshop,
     )
     try:
         yield reconciler

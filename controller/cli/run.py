@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from controller.service.summary import PassSummary
 
 _SOON_S = 10.0
+_PATIENCE_S = 10.0
+"""How long a pass waits for a build or a conversion before it leaves that to go on beside the next passes."""
 
 
 @click.command(name="run")
@@ -45,6 +47,7 @@ def command(
 ) -> None:
     """Run passes until SIGTERM: every interval, and soon after each push that a webhook tells of."""
     from controller.cli.composition import open_reconciler, settings_from
+    from controller.reconcile.workshop import Workshop
     from controller.service.daemon import ServiceOptions, serve
     from controller.service.logs import LogFormat, configure_logging
     from controller.service.pacing import Pace
@@ -63,8 +66,9 @@ def command(
         watched_ref=f"refs/heads/{settings.branch}" if settings.branch else None,
         version=version("controller"),
     )
-    with open_reconciler(settings, say=lambda key, text: None) as reconciler:
-        sys.exit(serve(lambda stop: _one_pass(reconciler, settings, stop), options))
+    workshop = Workshop(_PATIENCE_S)
+    with open_reconciler(settings, say=lambda key, text: None, workshop=workshop) as reconciler:
+        sys.exit(serve(lambda stop: _one_pass(reconciler, settings, stop), options, [workshop]))
 
 
 def _one_pass(reconciler: Reconciler, settings: Settings, stop: threading.Event) -> PassSummary:
@@ -85,7 +89,8 @@ def summary_of(result: PassResult, began: float, ended: float) -> PassSummary:
     actions: Counter[tuple[str, str]] = Counter()
     for action in result.plan.actions:
         error = result.outcomes.get(action.key)
-        outcome = "skipped" if action.key not in result.outcomes else "done"
+        begun = action.key in result.outcomes
+        outcome = "done" if begun else "underway" if action.key in result.underway else "skipped"
         if error is not None:
             outcome = "waiting" if isinstance(error, WaitingError) else FAILED_OUTCOME
         actions[(kind_of(action), outcome)] += 1

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO
 
+from controller.clusters.images import ClusterImages
 from controller.clusters.observation import read_observation
 from controller.clusters.scripts import Answer, Part, Script, compose, read_answer, require_complete
 from controller.clusters.submission import archive, submission_files
 from controller.clusters.transport import Progress, Transport
 from controller.containers import sif
+from controller.containers.paths import path_expression
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
 from controller.model.observed import ClusterFacts, ClusterObservation
 from controller.model.plans import SubmitBatch
@@ -25,7 +27,6 @@ from controller.schedulers.dialect import Refusal, Scheduler
 
 _LOOK_S = 120.0
 _ACT_S = 300.0
-_CONVERT_S = 7200.0
 _LIMIT_S = 20.0
 """How long to leave a submit limit alone: jobs that end make room at any time."""
 
@@ -44,6 +45,8 @@ class Look:
     accounting_s: int = 0
     facts: bool = False
     full_scan: bool = False
+    sifs: tuple[str, ...] = ()
+    """SIF files that specs name by path."""
 
 
 class SubmitEnd(StrEnum):
@@ -73,6 +76,7 @@ class ClusterClient:
         self.scheduler = scheduler
         self._transport = transport
         self._instance = instance
+        self.images = ClusterImages(cluster, scheduler, self._ask, instance=instance)
 
     def observe(self, look: Look) -> ClusterObservation:
         """Look once. Whatever goes wrong becomes an Unknown part of the observation."""
@@ -80,12 +84,15 @@ class ClusterClient:
         lines += [f"run {run}" for run in look.runs]
         lines += [f"batch {batch}" for batch in look.batches]
         facts = f"{self.scheduler.facts_command()}; {self._container_facts()}" if look.facts else ""
+        # Each in a shell of its own, which a variable that is not set there ends.
+        paths = "\n".join(f"sifs+=(\"$(printf '%s' {path_expression(path)} 2>&1)\")" for path in look.sifs)
         script = self._script(
             "observe",
             queue_command=self.scheduler.queue_command(),
             accounting_command=self.scheduler.accounting_command(look.accounting_s) if look.accounting_s else "",
             facts_command=facts,
             full_scan="1" if look.full_scan else "0",
+            sif_paths=paths,
         )
         try:
             answer = self._ask(script, "".join(f"{line}\n" for line in lines).encode(), timeout_s=_LOOK_S)
@@ -93,7 +100,7 @@ class ClusterClient:
             return ClusterObservation(
                 cluster=self.cluster.name, reachable=False, error_reason=error.reason, error=error.message
             )
-        return read_observation(self.cluster.name, answer, self.scheduler)
+        return read_observation(self.cluster.name, answer, self.scheduler, sifs=look.sifs)
 
     def submit(self, batches: Sequence[tuple[SubmitBatch, int]], facts: ClusterFacts) -> Mapping[str, Submitted]:
         """Submit batches, each with the number of its tries that are known to have failed.
@@ -156,27 +163,6 @@ class ClusterClient:
                 f"cluster {self.cluster.name}: {len(missing)} sets of files are not in place (disk full?)",
             )
 
-    def publish(self, identity: str, tar: BinaryIO, size: int, *, progress: Progress | None = None) -> None:
-        """Upload a Docker archive of ``size`` bytes and convert it on the cluster.
-
-        Raises:
-            WaitingError: another controller converts it right now (``ConversionBusy``).
-            TransientError, StalledError: it failed; nothing half-made is left under the image's name.
-        """
-        script = self._script(
-            "convert",
-            identity=identity,
-            size=str(size),
-            build_command=sif.build_command(self.cluster.setup),
-            check_command=sif.check_command(self.cluster.setup),
-        )
-        try:
-            self._ask(script, tar, timeout_s=_CONVERT_S, progress=progress)
-        except StalledError as error:
-            if error.reason == "ConversionBusy":
-                raise WaitingError(error.reason, error.message, retry_after_s=30) from error
-            raise TransientError(error.reason, f"cluster {self.cluster.name}: {error.message}") from error
-
     def read_output(self, run: str, stream: str, *, offset: int, limit: int) -> bytes:
         """Return up to ``limit`` bytes of a run's ``stdout`` or ``stderr`` from ``offset``; negative: from the end.
 
@@ -215,7 +201,7 @@ class ClusterClient:
     def _container_facts(self) -> str:
         if self.cluster.containers == "none":
             return "true"
-        return f"{self.cluster.setup.rstrip()}\n{sif.FACTS}" if self.cluster.setup.strip() else sif.FACTS
+        return sif.facts_command(self.cluster.setup, self.cluster.containers)
 
     def _script(self, verb: str, /, **variables: str) -> Script:
         return compose(verb, self.scheduler, workdir=self.cluster.workdir, instance=self._instance, variables=variables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from controller.clusters.scripts import Answer, Part
@@ -12,17 +12,21 @@ from controller.model.observed import (
     BatchRecord,
     ClusterFacts,
     ClusterObservation,
+    Conversion,
     EventKind,
     RunEvent,
     RunLock,
+    SifSeen,
 )
 from controller.schedulers.dialect import GarbledOutput, Scheduler
 
 T = TypeVar("T")
 
 
-def read_observation(cluster: str, answer: Answer, scheduler: Scheduler) -> ClusterObservation:
-    """Turn a complete answer of ``observe.sh`` into values."""
+def read_observation(
+    cluster: str, answer: Answer, scheduler: Scheduler, *, sifs: Sequence[str] = ()
+) -> ClusterObservation:
+    """Turn a complete answer of ``observe.sh`` into values. ``sifs`` are the paths that were asked for."""
     faults: dict[str, str] = {}
 
     def take(name: str, read: Callable[[str], T]) -> T | None:
@@ -52,6 +56,8 @@ def read_observation(cluster: str, answer: Answer, scheduler: Scheduler) -> Clus
         now=clock,
         facts=_facts(place, answer.parts.get("facts"), scheduler, faults),
         images=take("images", _read_images),
+        conversions=take("conversions", _read_conversions),
+        sifs=take("sifs", lambda text: _read_sifs(text, sifs)),
         files=take("files", lambda text: frozenset(text.split())),
         queue=take("queue", scheduler.parse_queue),
         accounting=take("accounting", scheduler.parse_accounting),
@@ -83,7 +89,8 @@ def _facts(
         host=place.get("host", ""),
         initialised=place.get("marker") == "1",
         scheduler_version=known.get("version", ""),
-        container_version=known.get("container_version", ""),
+        container_version=known.get("container_version", "" if "container_modules" in known else None),
+        container_modules=known.get("container_modules", "").strip(),
         max_array_size=int(size) if size.isdigit() else 1001,
         partitions=scheduler.partitions(part.text) if part is not None else {},
         accounting=known.get("accounting") != "0",
@@ -93,6 +100,30 @@ def _facts(
 def _read_images(text: str) -> dict[str, int]:
     rows = (line.split() for line in text.splitlines() if line.strip())
     return {name.removesuffix(".sif"): int(size) for name, size in rows}
+
+
+def _read_conversions(text: str) -> dict[str, Conversion]:
+    """Read ``IDENTITY OWNER JOB AGE FAILURE`` lines, with a dash for what is not known."""
+    found = {}
+    for line in text.splitlines():
+        identity, owner, job_id, age, failure = line.split(" ", 4)
+        found[identity] = Conversion(
+            identity=identity,
+            instance="" if owner == "-" else owner,
+            job_id=None if job_id == "-" else job_id,
+            age_s=float(age),
+            failure=failure,
+        )
+    return found
+
+
+def _read_sifs(text: str, asked: Sequence[str]) -> dict[str, SifSeen]:
+    """Read ``READABLE SIZE PATH`` lines, one for each path that was asked for, in that order."""
+    rows = [line.split(" ", 2) for line in text.splitlines()]
+    return {
+        written: SifSeen(path=path, readable=readable == "1", size=int(size))
+        for written, (readable, size, path) in zip(asked, rows, strict=True)
+    }
 
 
 def _read_spool(text: str) -> tuple[RunEvent, ...]:

@@ -5,19 +5,20 @@ Values reach a script as quoted assignments or as payload, never as part of its 
 
 from __future__ import annotations
 
-import re
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
+from controller.containers.paths import path_expression
 from controller.model.digests import short
 from controller.model.errors import AmbiguousError, StalledError, TransientError
 from controller.schedulers.dialect import Scheduler
 
+_PASSES = frozenset({"UploadFailed", "DiskFull"})
 LAST_MEMBER = ".last-member"
 """Empty file at the end of every tar that is sent, so that a cut-off one is known from a whole one."""
 
@@ -57,8 +58,19 @@ class Answer:
     complete: bool = False
 
 
-def compose(name: str, scheduler: Scheduler, *, workdir: str, instance: str, variables: Mapping[str, str]) -> Script:
-    """Return the script ``remote/<name>.sh`` with the prelude and the scheduler's own program before it."""
+def compose(
+    name: str,
+    scheduler: Scheduler,
+    *,
+    workdir: str,
+    instance: str,
+    variables: Mapping[str, str],
+    parts: Sequence[str] = (),
+) -> Script:
+    """Return the script ``remote/<name>.sh`` with the prelude and the scheduler's own program before it.
+
+    ``parts`` are further files of ``remote/`` that it builds upon.
+    """
     nonce = secrets.token_hex(8)
     head = {"nonce": nonce, "instance": instance, "root_expression": root_expression(workdir)}
     head["last_member"] = LAST_MEMBER
@@ -66,7 +78,7 @@ def compose(name: str, scheduler: Scheduler, *, workdir: str, instance: str, var
     lines.append(remote_file("prelude.sh"))
     lines.append(_install(scheduler))
     lines += [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
-    lines.append(remote_file(f"{name}.sh"))
+    lines += [remote_file(f"{part}.sh") for part in (*parts, name)]
     return Script("\n".join(lines), nonce)
 
 
@@ -74,8 +86,7 @@ def root_expression(workdir: str) -> str:
     """Return shell text for the work directory: ``auto``, or a path whose ``~`` and ``$NAME`` the cluster knows."""
     if workdir == "auto":
         return '"${SCRATCH:-${WORK:-$HOME}}/controller"'
-    text = re.sub(r"^~(?=/|$)", "$HOME", workdir)
-    return '"' + re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda m: f"${{{m[1] or m[2]}:?is not set there}}", text) + '"'
+    return path_expression(workdir)
 
 
 def _install(scheduler: Scheduler) -> str:
@@ -117,7 +128,7 @@ def read_answer(stdout: bytes, nonce: str) -> Answer:
                 name = ""
             case ["fatal", reason, *rest]:
                 # A disk is emptied, a connection mended: that needs nobody's word.
-                raise (TransientError if reason == "UploadFailed" else StalledError)(reason, " ".join(rest))
+                raise (TransientError if reason in _PASSES else StalledError)(reason, " ".join(rest))
             case ["complete"]:
                 complete = True
             case _:

@@ -14,7 +14,9 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
 from controller.clusters.scripts import LAST_MEMBER, remote_file
+from controller.containers.paths import path_expression
 from controller.containers.sif import launch_function
+from controller.model.images import Image, SifFile
 from controller.model.plans import PlannedRun, SubmitBatch
 from controller.model.runs import tag_of
 from controller.schedulers.dialect import Scheduler, SubmitRequest
@@ -51,7 +53,7 @@ def submission_files(
 
 def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance: str) -> str:
     """Return the script that the scheduler starts. A login shell: sites set up modules and PATH there."""
-    gpus = batch.resources.gpus
+    gpus, image = batch.resources.gpus, batch.image
     variables = {
         "root": root,
         "base": f"{root}/{instance}",
@@ -66,11 +68,33 @@ def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance:
             # A job starts with next to no environment, so that nothing of the submitter's leaks in.
             'export HOME="${HOME:-$(cd ~ && pwd)}" USER="${USER:-$(id -un)}"',
             *(f"{name}={shlex.quote(value)}" for name, value in variables.items()),
+            *_image_lines(image),
             f"scheduler_identity() {{\n{scheduler.identity}\n}}",
-            launch_function(batch.image.identity if batch.image else None, gpus=bool(gpus and gpus.count)),
+            launch_function(
+                batch.cluster.containers,
+                boxed=image is not None,
+                gpus=bool(gpus and gpus.count),
+                binds=(*batch.cluster.binds, *batch.job.binds),
+            ),
             remote_file("job.sh"),
         ]
     )
+
+
+def _image_lines(image: Image | None) -> list[str]:
+    """Where a run's image is and what it has to be; see ``check_image`` in ``job.sh``."""
+    if image is None:
+        return ["image= image_sum= image_record= image_aside="]
+    place = '"$root"/images'
+    if isinstance(image.origin, SifFile):
+        lines = [f"image={path_expression(image.origin.path)}", f"image_sum={image.origin.sha256 or ''}"]
+        return [*lines, f"image_record={place}/.known.{image.identity}", "image_aside="]
+    return [
+        f"image={place}/{image.identity}.sif",
+        "image_sum=",
+        f"image_record={place}/{image.identity}.sha256",
+        f"image_aside={place}/.changed.{image.identity}.sif",
+    ]
 
 
 def archive(directories: Iterable[tuple[str, Mapping[str, bytes]]]) -> bytes:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from controller.model.digests import short
 from controller.model.errors import ControllerError, StalledError, TransientError
-from controller.model.images import Build, Image
+from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import EngineObservation
 from controller.specs.references import HUB, Reference
 
@@ -79,7 +79,7 @@ class Engine:
         """
         size = 0
         with _client(_BUILD_SILENCE_S) as client:
-            for chunk in client.get_image(f"controller/{image.name}:{short(image.identity)}", chunk_size=1 << 20):
+            for chunk in client.get_image(_name_of(image), chunk_size=1 << 20):
                 target.write(chunk)
                 size += len(chunk)
         return size
@@ -101,13 +101,44 @@ class Engine:
             digests = frozenset(digest for each, _, digest in (text.partition("@") for text in names) if each == name)
             return str(found[0]["Id"]), digests
 
+    def push(self, image: Image, *, say: Callable[[str], None]) -> str:
+        """Push an image to its registry, its identity as the tag; return the digest that it has there.
+
+        Credentials are those of ``docker login``.
+
+        Raises:
+            TransientError: the registry does not let us (``RegistryUnauthorized``) or something went wrong.
+        """
+        assert image.registry is not None
+        with _client(_BUILD_SILENCE_S) as client:
+            client.tag(f"controller/{image.name}:{short(image.identity)}", image.registry, short(image.identity))
+            digest = ""
+            for chunk in client.push(image.registry, tag=short(image.identity), stream=True, decode=True):
+                if "error" in chunk:
+                    raise push_refused(image, str(chunk["error"]))
+                if chunk.get("status") in ("Preparing", "Layer already exists", "Pushed"):
+                    say(f"{chunk['status'].lower()}: layer {chunk.get('id', '')}")
+                digest = (chunk.get("aux") or {}).get("Digest", digest)
+        if not digest:
+            raise TransientError("PushFailed", f"image {image.name}: {image.registry} named no digest after the push")
+        return digest
+
     def tag(self, image: Image) -> None:
         """Give an image that the engine has by identity the name that ``archive`` asks for."""
+        if isinstance(image.origin, RegistryImage):
+            return
         with _client(_ANSWER_S) as client:
             found = client.images(filters={"label": f"{IDENTITY_LABEL}={image.identity}"})
             if not found:
                 raise TransientError("ImageGone", f"image {image.name} is no longer on the Docker Engine")
             client.tag(found[0]["Id"], f"controller/{image.name}", short(image.identity))
+
+
+def _name_of(image: Image) -> str:
+    """What the engine calls an image: by its id one that it has from elsewhere, by our name one that it built."""
+    if isinstance(image.origin, RegistryImage):
+        return image.origin.digest
+    return f"controller/{image.name}:{short(image.identity)}"
 
 
 @contextmanager
@@ -147,6 +178,20 @@ def _cause(error: BaseException) -> str:
     if "refused" in text:
         return "connection refused"
     return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def push_refused(image: Image, said: str) -> TransientError:
+    """Return what a registry's refusal means, from the engine's words."""
+    words = said.lower()
+    if any(sign in words for sign in ("unauthorized", "no basic auth", "denied", "authentication required")):
+        return TransientError(
+            "RegistryUnauthorized",
+            f"image {image.name}: {image.registry} refuses the push: {said}. "
+            f"Log in on the controller's machine: docker login {str(image.registry).partition('/')[0]}",
+        )
+    if any(sign in words for sign in ("connection refused", "no such host", "timeout", "server gave http response")):
+        return TransientError("RegistryUnreachable", f"image {image.name}: {image.registry} cannot be reached: {said}")
+    return TransientError("PushFailed", f"image {image.name}: the push to {image.registry} failed: {said}")
 
 
 def _follow(image: Image, stream: Iterator[dict[str, Any]], log: IO[str], say: Callable[[str], None]) -> None:

@@ -1,70 +1,114 @@
 """SIF files on a cluster: the shell text that makes, checks and runs them, for Apptainer and SingularityCE alike.
 
-Which of the two is there is found out on the spot, since sites offer one under the other's name.
+Which of the two is there, and what it can do, is found out on the spot, since sites offer one under the other's name.
 """
 
 from __future__ import annotations
 
-PROGRAM = "container_program=$(command -v apptainer || command -v singularity)"
-"""Shell line that finds the program; empty when there is none."""
+import shlex
+from collections.abc import Sequence
 
-FACTS = f'{PROGRAM} && printf "container_version %s\\n" "$("$container_program" --version)" || true'
-"""Shell line that prints ``container_version apptainer version 1.4.5``, or nothing where there is no program."""
+from controller.containers.paths import bind_expression
 
-_REQUIRE = (
-    f'{PROGRAM} || {{ echo "neither apptainer nor singularity is in PATH; if they come as a module, '
-    "add 'module load ...' to the cluster's setup\"; false; }"
+ARCHIVE = '"docker-archive:$archive"'
+"""Source of a conversion: the Docker archive ``$archive``."""
+WAYS = "zstd default"
+"""Ways to compress, best first: the fast one where program and cluster can do it, else the program's own."""
+
+_MISSING = (
+    "neither apptainer nor singularity is in PATH; "
+    "if they come as a module, add 'module load ...' to the cluster's setup"
 )
-
+_MODULES = (
+    "{ module -t avail 2>&1 || true; } | grep -i -E '^[^ :]*(apptainer|singularity)[^ :]*$' | sort -u | head -n 20"
+)
 _SQUASHFS = (
-    'squashfs=() && case "$("$container_program" --version)" in '
-    '"apptainer version 1."[4-9]* | "apptainer version 1."[1-9][0-9]* | "apptainer version "[2-9]*) '
-    "squashfs=(--mksquashfs-args '-comp zstd -Xcompression-level 1') ;; esac"
+    'squashfs=() && if [ "${way:-}" = zstd ] && "$container_program" build --help 2>&1 | grep -q -e --mksquashfs-args; '
+    "then squashfs=(--mksquashfs-args '-comp zstd -Xcompression-level 1'); fi"
 )
 """Shell text that sets the options for a fast compression where the program takes them: Apptainer from 1.4.0."""
 
 
-def build_command(setup: str) -> str:
-    """Return shell text that turns the Docker archive ``$archive`` into the SIF ``$sif``."""
+def program(containers: str = "apptainer") -> str:
+    """Return the shell line that finds the program, the one that the spec names first; empty when there is none."""
+    first, second = ("singularity", "apptainer") if containers == "singularity" else ("apptainer", "singularity")
+    return f"container_program=$(command -v {first} || command -v {second})"
+
+
+def facts_command(setup: str, containers: str) -> str:
+    """Return shell text that prints ``container_version apptainer version 1.4.5``.
+
+    Where there is no program: ``container_modules`` with the names of modules that may bring one. Lmod and Tcl modules
+    list them on standard error.
+    """
     return (
-        f"{_after(setup)}{_REQUIRE} && {_SQUASHFS} && "
-        '"$container_program" build "${squashfs[@]}" "$sif" "docker-archive:$archive"'
+        f"{_after(setup)}if {program(containers)}; then "
+        'printf "container_version %s\\n" "$("$container_program" --version)"; '
+        f'else printf "container_modules %s\\n" "$({_MODULES} | tr "\\n" " ")"; fi'
     )
 
 
-def check_command(setup: str) -> str:
+def build_command(setup: str, containers: str, source: str, *, insecure: bool = False) -> str:
+    """Return shell text that makes the SIF ``$sif`` of a source: shell text that is one word, see ``ARCHIVE``.
+
+    ``insecure``: a registry is reached by http.
+    """
+    option = "--no-https " if insecure else ""
+    return (
+        f"{_after(setup)}{_require(containers)} && {_SQUASHFS} && "
+        f'"$container_program" build {option}"${{squashfs[@]}}" "$sif" {source}'
+    )
+
+
+def take_command() -> str:
+    """Return shell text that takes the upload itself for ``$sif``: it was made elsewhere."""
+    return 'mv -f "$archive" "$sif"'
+
+
+def pulled(reference: str) -> str:
+    """Return a registry's image as a source: a reference with a digest."""
+    return shlex.quote(f"docker://{reference}")
+
+
+def check_command(setup: str, containers: str) -> str:
     """Return shell text that fails unless ``$sif`` can be read and run.
 
     Apptainer before 1.5.1 could write corrupt files without a word, so each is tried before anything relies on it.
     """
     return (
-        f'{_after(setup)}{_REQUIRE} && "$container_program" inspect "$sif" >/dev/null '
+        f'{_after(setup)}{_require(containers)} && "$container_program" inspect "$sif" >/dev/null '
         '&& "$container_program" exec --cleanenv --no-home "$sif" true'
     )
 
 
-def launch_function(identity: str | None, *, gpus: bool) -> str:
-    """Return the shell function ``launch`` that runs its arguments in the image, or as they are without one.
+def launch_function(containers: str, *, boxed: bool, gpus: bool, binds: Sequence[str] = ()) -> str:
+    """Return the shell function ``launch`` that runs its arguments in the SIF ``$image``, or as they are.
 
     The environment is clean and the home directory off; the instance's directory (``$base``) is bound, so that a run
     reads the directories of the runs that it needs. ``--env`` splits at commas, so GPU numbers go by variable.
     """
-    if identity is None:
+    if not boxed:
         return 'launch() { "$@"; }'
     nv = "--nv " if gpus else ""
+    more = "".join(f"--bind {bind_expression(bind)} " for bind in binds)
     return (
-        f"{PROGRAM}\n"
         "launch() {\n"
-        '  [ -n "$container_program" ] || container_program=$(command -v apptainer || command -v singularity) ||\n'
+        f"  {program(containers)} ||\n"
         '    { echo "controller: neither apptainer nor singularity is in PATH" >&2; return 127; }\n'
+        "  export APPTAINER_CACHEDIR=$root/cache APPTAINER_TMPDIR=$root/tmp\n"
+        "  export SINGULARITY_CACHEDIR=$root/cache SINGULARITY_TMPDIR=$root/tmp\n"
+        '  mkdir -p "$root/cache" "$root/tmp"\n'
         '  if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then\n'
         "    export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES\n"
         "    export SINGULARITYENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES\n"
         "  fi\n"
-        f'  "$container_program" exec --cleanenv --no-home {nv}--bind "$base" --pwd "$run" '
-        f'"$root/images/{identity}.sif" "$@"\n'
+        f'  "$container_program" exec --cleanenv --no-home {nv}--bind "$base" {more}--pwd "$run" "$image" "$@"\n'
         "}"
     )
+
+
+def _require(containers: str) -> str:
+    return f"{program(containers)} || {{ echo {shlex.quote(_MISSING)}; false; }}"
 
 
 def _after(setup: str) -> str:

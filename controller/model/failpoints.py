@@ -17,6 +17,7 @@ NAMES = (
     "build.before",
     "build.after",
     "publish.before",
+    "publish.uploaded",
     "publish.after",
     "stage.before",
     "stage.after",

@@ -63,6 +63,8 @@ class Image:
     identity: str
     """SHA-256 of what the origin says, and of ``rebuild`` (see docs/decisions/0002)."""
     origin: Origin
+    registry: str | None = None
+    """``host[:port]/path`` that a built image is pushed to, for clusters to pull it from there."""
     notice: str = ""
     """What a person should know of its source, such as that it could not be asked lately."""
 

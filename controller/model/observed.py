@@ -133,6 +133,30 @@ class RunLock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """A conversion to SIF that was given to a job, as its directory on the cluster tells of it."""
+
+    identity: str
+    instance: str
+    """The controller that began it; "" while it has not said so."""
+    job_id: str | None
+    """None while it is not known whether the submit went through."""
+    age_s: float
+    """How long nothing has changed in its directory."""
+    failure: str = ""
+    """Reason and message, once it has failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SifSeen:
+    """A path that a spec gives for a SIF. ``path`` is as the cluster resolves it."""
+
+    path: str
+    readable: bool
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
     """What seldom changes about a cluster."""
 
@@ -145,7 +169,10 @@ class ClusterFacts:
     lost: bool = False
     """The mark was there at an earlier look, and is not now."""
     scheduler_version: str = ""
-    container_version: str = ""
+    container_version: str | None = None
+    """None: not asked for yet. "": neither Apptainer nor Singularity is in PATH, after the cluster's setup."""
+    container_modules: str = ""
+    """Names of modules that may bring one, where there is none."""
     max_array_size: int = 1001
     partitions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Partition -> most memory of a node in MiB and longest time in s, 0 where it is not known; "" is the default."""
@@ -171,6 +198,10 @@ class ClusterObservation:
     """The cluster's clock."""
     facts: ClusterFacts | None = None
     images: Mapping[str, int] | None = None
+    conversions: Mapping[str, Conversion] | None = None
+    """Identity -> a conversion that is in a job's hands."""
+    sifs: Mapping[str, SifSeen] | None = None
+    """Path as a spec has it -> what is there."""
     files: frozenset[str] | None = None
     queue: tuple[JobRecord, ...] | None = None
     accounting: tuple[JobRecord, ...] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from controller.model.conditions import ResourceStatus
 from controller.model.digests import digest_of, short
@@ -28,18 +29,51 @@ class BuildImage:
         return f"build:{self.image.identity}"
 
 
+class Carrier(StrEnum):
+    """What a SIF is made from."""
+
+    ARCHIVE = "archive"
+    """An archive that the Docker Engine saves."""
+    PUSHED = "pushed"
+    """A registry that the image is pushed to first."""
+    PULLED = "pulled"
+    """A registry that has the image."""
+
+
+class Place(StrEnum):
+    """Where a SIF is made; the values are those of a cluster's ``convert_on``."""
+
+    LOGIN = "login"
+    JOB = "job"
+    CONTROLLER = "controller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The way of an image to a cluster."""
+
+    carrier: Carrier
+    place: Place
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishImage:
     """Bring an image to a cluster as a SIF file."""
 
     image: Image
     cluster: Cluster
+    route: Route
     why: str
+    over: str = ""
+    """The job of an earlier conversion that is over without a SIF; "-" for a submit that became no job."""
+    over_why: str = ""
+    """How that job ended, in the scheduler's word."""
 
     @property
     def key(self) -> str:
-        """Identity of the action."""
-        return f"publish:{self.cluster.name}:{self.image.identity}:{short(digest_of(self.cluster.setup))}"
+        """Identity of the action; another once the spec names another way, so that a mended spec is tried."""
+        way = [self.cluster.setup, self.cluster.containers, str(self.route.carrier), str(self.route.place)]
+        return f"publish:{self.cluster.name}:{self.image.identity}:{short(digest_of([*way, self.image.registry]))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

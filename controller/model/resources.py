@@ -97,6 +97,9 @@ class Cluster:
     limits: Limits = field(default_factory=Limits)
     setup: str = ""
     """Shell lines run before every task's command, outside the container."""
+    binds: tuple[str, ...] = ()
+    """What every container sees beside its run: ``source[:target[:ro]]``; ``~`` and ``$NAME`` in a source are the
+    cluster's."""
 
 
 RETRY_REASONS = (
@@ -109,6 +112,8 @@ RETRY_REASONS = (
     "ExitCode",
     "SetupFailed",
     "FilesUnavailable",
+    "ImageMissing",
+    "ImageChanged",
     "Stopped",
 )
 """Reasons of a failed run that ``retries.on`` may name."""
@@ -215,6 +220,8 @@ class Job:
     schedule: str | None = None
     """Five fields of cron(5), in UTC; the job then runs once for each time, from the first one after it was seen."""
     results: Results = field(default_factory=Results)
+    binds: tuple[str, ...] = ()
+    """As the cluster's, for this job's containers."""
     tick: str | None = None
     """With a schedule: the time, ISO 8601 in UTC, that the tasks' digests stand for; None before the first one."""
 

@@ -69,6 +69,11 @@ def tag_of(instance: str, batch: str) -> str:
     return f"{instance}-{short(batch)}"
 
 
+def conversion_tag(instance: str, identity: str) -> str:
+    """Return the name of a job that converts an image: one that no batch can have."""
+    return f"{instance}-sif{short(identity)}"
+
+
 def batch_prefix(instance: str, tag: str) -> str | None:
     """Return the batch's first 12 digits from a tag of this instance; None for any other job's name."""
     head, _, tail = tag.lower().rpartition("-")

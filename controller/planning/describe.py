@@ -8,6 +8,7 @@ from typing import assert_never
 from controller.model.digests import short
 from controller.model.plans import Action, BuildImage, CancelRun, Plan, PublishImage, StageFiles, SubmitBatch
 from controller.model.resources import task_id_of
+from controller.planning.routes import in_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ def title(action: Action) -> str:
         case BuildImage():
             return f"build image {action.image.name} ({short(action.image.identity)})"
         case PublishImage():
-            return f"convert image {action.image.name} to SIF on cluster {action.cluster.name}"
+            return f"image {action.image.name}: {in_words(action.route, action.image, action.cluster)}"
         case StageFiles():
             return f"upload {len(action.files.entries)} files to cluster {action.cluster.name}"
         case SubmitBatch():

@@ -16,6 +16,11 @@ from controller.planning.verdicts import Wait
 
 LONGEST_WAIT_S = 3600.0
 """Longer than any wait after a failure."""
+_UNDERWAY = {
+    "build": ("Building", "its image is being built"),
+    "publish": ("Publishing", "its image is on its way to the cluster"),
+    "test": ("Testing", "its image is being tested"),
+}
 
 
 @dataclass(slots=True)
@@ -70,7 +75,9 @@ class Draft:
         return self.desired.images[job.image] if job.image else None
 
     def recent(self, key: str) -> Failure | None:
-        """Return an action's failure while it is too early to try again."""
+        """Return why an action is not to begin now: it is under way, or it failed and it is too early to try again."""
+        if key in self.history.underway:
+            return underway(key)
         failure = self.history.failures.get(key)
         # A time that is further off was written by a clock that was ahead.
         return failure if failure is not None and 0 < failure.next_try - self.now < LONGEST_WAIT_S else None
@@ -84,6 +91,12 @@ class Draft:
             limits = cluster.limits
             self.room[cluster.name] = max(0, min(limits.max_queued - active, limits.submit_per_minute - recent))
         return self.room[cluster.name]
+
+
+def underway(key: str) -> Failure:
+    """Return what is said of an action that an earlier pass has begun."""
+    reason, said = _UNDERWAY[key.partition(":")[0]]
+    return Failure(reason=reason, message=said, count=0, next_try=0.0, waiting=True)
 
 
 def wait_for(failure: Failure) -> Wait:

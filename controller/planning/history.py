@@ -14,6 +14,8 @@ from controller.model.runs import RunRecord
 class History:
     """Runs by id, action keys that failed lately, earlier statuses by ``Kind/name``, and where resources stood.
 
+    ``underway`` holds the keys of actions that an earlier pass has begun and that have not ended.
+
     ``paths`` maps ``Kind/name`` to the file it was last read from. ``approved`` is set when a person has allowed this
     commit to do what the brakes would hold back; ``descends`` is False when the commit does not descend from the last
     one applied.
@@ -21,10 +23,13 @@ class History:
 
     runs: Mapping[str, RunRecord] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
+    underway: frozenset[str] = frozenset()
     statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
     approved: bool = False
     descends: bool = True
+    grace_s: float = 120.0
+    """How long a submit of unknown end is looked for."""
 
     def active(self) -> list[RunRecord]:
         """Runs that hold, or may come to hold, an allocation, in order of id."""

@@ -6,16 +6,34 @@ from collections.abc import Mapping
 
 from controller.model.conditions import ResourceStatus, Truth
 from controller.model.files import FileSet
-from controller.model.images import Build, Image, RegistryImage
+from controller.model.images import Build, Image, RegistryImage, SifFile
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
+from controller.planning.conversions import CONVERTING
+from controller.planning.draft import underway
 from controller.planning.history import History
-from controller.planning.provision import NO_ROUTE
 from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
 
 _OF_THE_IMAGE = frozenset(
-    {"EngineUnavailable", "EngineRefused", "BuildFailed", "ConversionBusy", "ConversionFailed", NO_ROUTE}
+    {
+        CONVERTING,
+        "EngineUnavailable",
+        "EngineRefused",
+        "BuildFailed",
+        "ContainerProgramMissing",
+        "ConversionBusy",
+        "ConversionFailed",
+        "ConversionLost",
+        "DiskFull",
+        "ImageMissing",
+        "ImageNotFound",
+        "RegistryUnauthorized",
+        "RegistryUnreachable",
+        "UploadBusy",
+        "UploadFailed",
+    }
 )
+"""Reasons of a task's wait that are the image's as well."""
 
 
 def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> ResourceStatus:
@@ -33,7 +51,7 @@ def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> Re
     if seen is not None and seen.facts is not None:
         facts = seen.facts
         details |= {"workdir": facts.root, "host": facts.host, "user": facts.user}
-        details |= {"scheduler_version": facts.scheduler_version, "container_version": facts.container_version}
+        details |= {"scheduler_version": facts.scheduler_version, "container_version": facts.container_version or ""}
         if facts.lost:
             ready = (Truth.FALSE, "WorkdirMissing", f"{facts.root} was there before and is gone or not mounted")
     stalled = (Truth.TRUE, ready[1], ready[2]) if ready[1] in NEEDS_A_PERSON else PROGRESSING
@@ -58,21 +76,24 @@ def image_status(
     """Return what is said of an image: present wherever a job needs it, or why not."""
     jobs = [job for job in desired.jobs.values() if job.image == image.name]
     clusters = sorted({job.cluster for job in jobs})
-    where = {name: _sif_at(observed.clusters.get(name), image.identity) for name in clusters}
+    where = {name: _sif_at(observed.clusters.get(name), image) for name in clusters}
     engine = observed.engine
     on_engine = None if engine is None or engine.images is None else image.identity in engine.images
     details = {"identity": image.identity}
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
     details |= pins_of(image)
+    busy = next((underway(key) for key in sorted(history.underway) if image.identity in key.split(":")), None)
     failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
     if (where and all(where.values())) or (not where and on_engine):
         ready = (Truth.TRUE, "Present", "present wherever a job needs it")
-    elif failed is not None:
-        ready = (Truth.FALSE, failed.reason, failed.message)
+    elif busy is not None:
+        ready = (Truth.FALSE, busy.reason, busy.message)
     elif blocked is not None:
         ready = (Truth.FALSE, blocked.reason, blocked.message)
+    elif failed is not None:
+        ready = (Truth.FALSE, failed.reason, failed.message)
     elif None in where.values() or (not where and on_engine is None):
         ready = (Truth.UNKNOWN, "NotObserved", "the places where it belongs could not all be seen")
     else:
@@ -109,5 +130,8 @@ def pins_of(image: Image) -> dict[str, str]:
     return {**pins, "source": image.notice} if image.notice else pins
 
 
-def _sif_at(seen: ClusterObservation | None, identity: str) -> bool | None:
-    return None if seen is None or seen.images is None else identity in seen.images
+def _sif_at(seen: ClusterObservation | None, image: Image) -> bool | None:
+    if isinstance(image.origin, SifFile):
+        found = None if seen is None else (seen.sifs or {}).get(image.origin.path)
+        return None if found is None else found.readable
+    return None if seen is None or seen.images is None else image.identity in seen.images

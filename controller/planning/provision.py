@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from controller.model.images import Build, Image
-from controller.model.plans import BuildImage, PublishImage, StageFiles
+from controller.model.images import Build, Image, SifFile
+from controller.model.observed import ClusterObservation
+from controller.model.plans import BuildImage, Place, PublishImage, Route, StageFiles
 from controller.model.resources import Cluster, Job
+from controller.planning.conversions import CONVERTING, judged
 from controller.planning.draft import Draft, wait_for
+from controller.planning.routes import route_of
 from controller.planning.verdicts import Wait
-
-NO_ROUTE = "RouteMissing"
-"""Reason of an image that there is no way to bring to a cluster."""
 
 
 def plan_needs(draft: Draft, job: Job, cluster: Cluster) -> tuple[tuple[str, ...], Wait | None]:
@@ -18,12 +18,9 @@ def plan_needs(draft: Draft, job: Job, cluster: Cluster) -> tuple[tuple[str, ...
     seen = draft.observed.clusters[cluster.name]
     image = draft.image(job)
     if image is not None:
-        if seen.images is None:
-            return (), Wait("ClusterUnknown", f"cluster {cluster.name}: its images could not be listed")
-        if image.identity not in seen.images:
-            wait = _plan_publish(draft, image, cluster, keys)
-            if wait is not None:
-                return (), wait
+        wait = _plan_image(draft, image, cluster, seen, keys)
+        if wait is not None:
+            return (), wait
     if job.files is not None:
         if seen.files is None:
             return (), Wait("ClusterUnknown", f"cluster {cluster.name}: its files could not be listed")
@@ -39,30 +36,87 @@ def plan_needs(draft: Draft, job: Job, cluster: Cluster) -> tuple[tuple[str, ...
 
 def plan_unused_image(draft: Draft, image: Image) -> None:
     """An image that no job names is built all the same: it is asked for."""
-    if any(job.image == image.name for job in draft.desired.jobs.values()):
+    if any(job.image == image.name for job in draft.desired.jobs.values()) or not isinstance(image.origin, Build):
         return
     if draft.observed.engine is not None and draft.observed.engine.images is not None:
         _plan_build(draft, image, why="no job names it yet")
 
 
-def _plan_publish(draft: Draft, image: Image, cluster: Cluster, keys: list[str]) -> Wait | None:
-    publish = PublishImage(image=image, cluster=cluster, why=f"cluster {cluster.name} has no SIF of it")
+def _plan_image(draft: Draft, image: Image, cluster: Cluster, seen: ClusterObservation, keys: list[str]) -> Wait | None:
+    if isinstance(image.origin, SifFile):
+        return _ready_sif(image, image.origin, cluster, seen)
+    if seen.images is None:
+        return Wait("ClusterUnknown", f"cluster {cluster.name}: its images could not be listed")
+    route = route_of(image, cluster)
+    if image.identity in seen.images or route is None:
+        return None
+    return _no_program(cluster, seen, route) or _plan_publish(draft, image, cluster, seen, route, keys)
+
+
+def _ready_sif(image: Image, origin: SifFile, cluster: Cluster, seen: ClusterObservation) -> Wait | None:
+    """A SIF that somebody else has put there: there is nothing to do for it but to see whether it can be read."""
+    found = (seen.sifs or {}).get(origin.path)
+    if found is None:
+        said = seen.faults.get("sifs", "it was not looked at")
+        return Wait("ClusterUnknown", f"cluster {cluster.name}: {origin.path} could not be looked at: {said}")
+    if not found.readable:
+        message = f"image {image.name}: there is no file {found.path} that can be read on cluster {cluster.name}"
+        return Wait("ImageMissing", f"{message}; put it there, or correct sif: in {image.source.path}")
+    return None
+
+
+def _no_program(cluster: Cluster, seen: ClusterObservation, route: Route) -> Wait | None:
+    """Say so before anything is built or uploaded. Of compute nodes only a job can tell."""
+    if route.place is Place.JOB or seen.facts is None or seen.facts.container_version != "":
+        return None
+    named = seen.facts.container_modules
+    remedy = (
+        f"these modules are there: {named}. Add 'module load ...' to the cluster's setup"
+        if named
+        else "no module of such a name was seen either. Install one of them, or set convert_on: job"
+    )
+    return Wait(
+        "ContainerProgramMissing",
+        f"cluster {cluster.name}: neither apptainer nor singularity is in PATH on the log-in node; {remedy}",
+    )
+
+
+def _plan_publish(
+    draft: Draft, image: Image, cluster: Cluster, seen: ClusterObservation, route: Route, keys: list[str]
+) -> Wait | None:
+    over, over_why = "", ""
+    if route.place is Place.JOB:
+        verdict = judged(image, cluster, seen, grace_s=draft.history.grace_s)
+        if verdict is not None and verdict.wait is not None:
+            return verdict.wait
+        over, over_why = (verdict.over, verdict.why) if verdict is not None else ("", "")
+    publish = PublishImage(
+        image=image,
+        cluster=cluster,
+        route=route,
+        why=f"cluster {cluster.name} has no SIF of it",
+        over=over,
+        over_why=over_why,
+    )
     failure = draft.recent(publish.key)
     if failure is not None:
         return wait_for(failure)
-    build, wait = _plan_build(draft, image, why=publish.why)
-    if wait is not None:
-        return wait
+    build: str | None = None
+    if isinstance(image.origin, Build):
+        build, wait = _plan_build(draft, image, why=publish.why)
+        if wait is not None:
+            return wait
     draft.actions.setdefault(publish.key, publish)
     if build is not None:
         draft.needs[publish.key] = (build,)
+    if route.place is Place.JOB:
+        return Wait(CONVERTING, f"image {image.name} is about to be converted by a job on cluster {cluster.name}")
     keys.append(publish.key)
     return None
 
 
 def _plan_build(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wait | None]:
-    if not isinstance(image.origin, Build):
-        return None, Wait(NO_ROUTE, f"image {image.name}: this version cannot use from: or sif:; build it instead")
+    assert isinstance(image.origin, Build), "only what is built goes by the engine"
     engine = draft.observed.engine
     if engine is None or engine.images is None:
         error = engine.error if engine else "the Docker Engine was not asked"

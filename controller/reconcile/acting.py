@@ -1,4 +1,4 @@
-"""Images built and published, files staged, runs cancelled. Submitting has a module of its own."""
+"""Images built, files staged, runs cancelled. Publishing images and submitting have modules of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from controller.clusters.scripts import LAST_MEMBER
 from controller.model.conditions import TaskState
 from controller.model.digests import short
 from controller.model.failpoints import failpoint
-from controller.model.plans import BuildImage, CancelRun, PublishImage, StageFiles
+from controller.model.plans import BuildImage, CancelRun, StageFiles
 from controller.model.runs import RunRecord
 from controller.planning.settle import CANCELLED_OWNER
 from controller.planning.wanted import CANCEL_AGAIN_S
@@ -40,31 +40,6 @@ def build(hands: Hands, action: BuildImage) -> Outcomes:
 def build_log(state_dir: Path, name: str, identity: str) -> Path:
     """Return where the log of an image's last build is."""
     return state_dir / "builds" / f"{name}-{short(identity)}.log"
-
-
-def publish(hands: Hands, action: PublishImage) -> Outcomes:
-    """Take the image from the engine to the cluster, and convert it there."""
-    hands.engine.tag(action.image)
-    client = hands.client_of(action.cluster.name)
-    with tempfile.TemporaryFile(dir=hands.state_dir) as archive:
-        hands.say(action.key, "saving the image")
-        size = hands.engine.archive(action.image, archive)
-        archive.seek(0)
-        shown = -1
-
-        def progress(sent: int) -> None:
-            nonlocal shown
-            percent = 100 * sent // size if size else 100
-            if percent // 10 > shown // 10 or shown < 0:
-                shown = percent
-                hands.say(action.key, f"uploading: {percent} % of {size / 1e6:.0f} MB")
-                if percent == 100:
-                    hands.say(action.key, "converting to SIF")
-
-        failpoint("publish.before")
-        client.publish(action.image.identity, archive, size, progress=progress)
-        failpoint("publish.after")
-    return {action.key: None}
 
 
 def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:

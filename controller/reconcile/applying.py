@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -22,6 +23,7 @@ from controller.model.plans import (
     BuildImage,
     CancelRun,
     Failure,
+    Place,
     Plan,
     PublishImage,
     StageFiles,
@@ -30,11 +32,15 @@ from controller.model.plans import (
 )
 from controller.reconcile import acting
 from controller.reconcile.hands import Hands, Outcomes
+from controller.reconcile.publishing import publish
 from controller.reconcile.submitting import submit as submit_batches
+from controller.reconcile.workshop import Workshop
 
 log = structlog.get_logger(__name__)
 
 WORKERS = 8
+_LASTING = BuildImage | PublishImage
+"""Actions that may take an hour: they go on in the workshop."""
 _FIRST_RETRY_S = 30.0
 _LAST_RETRY_S = 1800.0
 
@@ -47,10 +53,19 @@ class _Unit:
     needs: frozenset[str]
     run: Callable[[], Outcomes]
 
+    @property
+    def lasting(self) -> bool:
+        """Whether it may go on after the pass."""
+        return all(isinstance(action, _LASTING) for action in self.actions)
 
-def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outcomes:
-    """Carry out a plan; return the outcome of every action that was begun. ``stop`` keeps new ones from starting."""
+
+def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event, workshop: Workshop) -> Outcomes:
+    """Carry out a plan; return the outcome of every action that has ended. ``stop`` keeps new ones from starting.
+
+    What takes longer than the workshop's patience goes on there, and is in its ``underway``.
+    """
     waiting = _units(plan, observed, hands)
+    deadline = workshop.deadline()
     outcomes: Outcomes = {}
     running: dict[Future[Outcomes], _Unit] = {}
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -62,14 +77,20 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event) -> Outco
                 ready, waiting = [], []
             for unit in ready:
                 # A pool's threads start without the pass's id, which belongs into every line of the log.
-                running[pool.submit(copy_context().run, _carry_out, unit)] = unit
+                work = partial(copy_context().run, _carry_out, unit, hands)
+                keys = [action.key for action in unit.actions]
+                running[workshop.begin(keys, work) if unit.lasting else pool.submit(work)] = unit
             if not running:
                 break
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            left_s = None
+            if deadline is not None and all(unit.lasting for unit in running.values()):
+                left_s = max(0.0, deadline - time.monotonic())
+            done, _ = wait(running, timeout=left_s, return_when=FIRST_COMPLETED)
+            if not done:
+                break
             for future in done:
-                unit = running.pop(future)
+                del running[future]
                 outcomes |= future.result()
-                _note(unit, outcomes, hands)
     return outcomes
 
 
@@ -84,7 +105,7 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
             case BuildImage():
                 units.append(_Unit((action,), needs, partial(acting.build, hands, action)))
             case PublishImage():
-                units.append(_Unit((action,), needs, partial(acting.publish, hands, action)))
+                units.append(_Unit((action,), needs, partial(publish, hands, action, _version(observed, action))))
             case StageFiles():
                 stages[action.cluster.name].append(action)
             case SubmitBatch():
@@ -104,15 +125,23 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
     return units
 
 
-def _carry_out(unit: _Unit) -> Outcomes:
+def _version(observed: Observed, action: PublishImage) -> str:
+    facts = observed.clusters[action.cluster.name].facts
+    return facts.scheduler_version if facts is not None else ""
+
+
+def _carry_out(unit: _Unit, hands: Hands) -> Outcomes:
+    outcomes: Outcomes
     try:
-        return unit.run()
+        outcomes = unit.run()
     except ControllerError as error:
-        return {action.key: error for action in unit.actions}
+        outcomes = {action.key: error for action in unit.actions}
     except Exception as error:  # the one place where a defect in one action must not stop the others
         log.exception("action_crashed", actions=[action.key for action in unit.actions])
         crash = TransientError("InternalError", f"{type(error).__name__}: {error}")
-        return {action.key: crash for action in unit.actions}
+        outcomes = {action.key: crash for action in unit.actions}
+    _note(unit, outcomes, hands)
+    return outcomes
 
 
 def _note(unit: _Unit, outcomes: Mapping[str, ControllerError | None], hands: Hands) -> None:
@@ -132,7 +161,14 @@ def _note(unit: _Unit, outcomes: Mapping[str, ControllerError | None], hands: Ha
         if not isinstance(error, AmbiguousError):
             key = failure_key(action, error)
             hands.journal.save_failure(key, failure_of(error, earlier.get(key), hands.clock()))
-    hands.journal.clear_failures(a.key for a in unit.actions if outcomes.get(a.key) is None and a.key in earlier)
+    hands.journal.clear_failures(
+        a.key for a in unit.actions if outcomes.get(a.key) is None and a.key in earlier and not _goes_on(a)
+    )
+
+
+def _goes_on(action: Action) -> bool:
+    """Whether an action that is done has only begun what may fail yet: its failures count until the end is seen."""
+    return isinstance(action, PublishImage) and action.route.place is Place.JOB
 
 
 def failure_key(action: Action, error: ControllerError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from controller.clusters.cluster import ClusterClient, Look
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, TaskState
+from controller.model.images import Build, Image, SifFile
 from controller.model.observed import ClusterFacts, ClusterObservation, Observed
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
@@ -48,7 +49,9 @@ def look(
     names = [*desired.clusters, *desired.retired]
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
         looks = {
-            name: pool.submit(copy_context().run, _look_at, client_of(name), journal, records, name, now)
+            name: pool.submit(
+                copy_context().run, _look_at, client_of(name), journal, records, name, now, _images_on(desired, name)
+            )
             for name in names
         }
         observations = {name: future.result() for name, future in looks.items()}
@@ -71,17 +74,26 @@ def look(
 
 
 def _engine_matters(desired: Desired, observations: Mapping[str, ClusterObservation]) -> bool:
-    """Whether an image is missing somewhere: an image that is wherever a job needs it needs no engine."""
+    """Whether an image that has to be built is missing somewhere; any other one needs no engine."""
     for image in desired.images.values():
+        if not isinstance(image.origin, Build):
+            continue
         clusters = {job.cluster for job in desired.jobs.values() if job.image == image.name}
         if not clusters or any(image.identity not in (observations[name].images or {}) for name in clusters):
             return True
     return False
 
 
+def _images_on(desired: Desired, cluster: str) -> list[Image]:
+    """Return the images that jobs on a cluster name."""
+    names = {job.image for job in desired.jobs.values() if job.cluster == cluster and job.image is not None}
+    return [desired.images[name] for name in sorted(names)]
+
+
 def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord], now: float) -> None:
     """Write what was seen into the journal; from then on the spool files may be taken away."""
     journal.save_runs(record for key, record in sight.records.items() if before.get(key) != record)
+    journal.clear_failures([key for key in journal.failures() if _is_past(key, sight.observed)])
     for name, observation in sight.observed.clusters.items():
         if not observation.reachable or observation.facts is None:
             continue
@@ -95,20 +107,35 @@ def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord],
             journal.save_fact(f"facts:{name}", json.dumps({**asdict(kept), "at": now if kept.asked else None}))
 
 
+def _is_past(key: str, observed: Observed) -> bool:
+    """Whether a failure to bring an image to a cluster no longer counts: the image is there."""
+    words = key.split(":")
+    seen = observed.clusters.get(words[1]) if words[0] == "publish" else None
+    return seen is not None and words[2] in (seen.images or {})
+
+
 def _look_at(
-    client: ClusterClient, journal: Journal, records: Mapping[str, RunRecord], name: str, now: float
+    client: ClusterClient,
+    journal: Journal,
+    records: Mapping[str, RunRecord],
+    name: str,
+    now: float,
+    images: Sequence[Image],
 ) -> ClusterObservation:
     known = json.loads(journal.fact(f"facts:{name}") or "{}")
     asked_at = known.pop("at", None)
     looked = float(journal.fact(f"looked:{name}") or 0)
     active = [record for record in records.values() if record.run.cluster == name and record.state in ACTIVE]
     unclear = [r for r in active if r.missing_since is not None or r.job_id is None or r.state is TaskState.UNKNOWN]
+    # A person is about to mend a PATH in which no container program was found.
+    unboxed = known.get("container_version") == "" and any(not isinstance(i.origin, SifFile) for i in images)
     want = Look(
         acknowledged=tuple(json.loads(journal.fact(f"acknowledged:{name}") or "[]")),
         runs=tuple(record.id for record in unclear),
         batches=tuple(sorted({record.batch for record in unclear if record.job_id is None})),
         accounting_s=_accounting_s(active, unclear, looked, now),
-        facts=asked_at is None or now - asked_at > _FACTS_FOR_S,
+        facts=asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed,
+        sifs=tuple(sorted({image.origin.path for image in images if isinstance(image.origin, SifFile)})),
         full_scan=journal.fact(f"scanned:{name}") != "1",
     )
     observation = client.observe(want)

@@ -18,7 +18,7 @@ from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
 from controller.model.files import FileSet
 from controller.model.observed import EngineObservation, Observed
-from controller.model.plans import BuildImage, Plan, PublishImage, StageFiles
+from controller.model.plans import BuildImage, Place, Plan, PublishImage, StageFiles
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
@@ -29,10 +29,12 @@ from controller.reconcile.clients import Clients
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
 from controller.reconcile.pins import PINS, Pins
+from controller.reconcile.publishing import clear_leftovers
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
+from controller.reconcile.workshop import Workshop
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
@@ -66,6 +68,8 @@ class PassResult:
     observed: Observed
     plan: Plan
     outcomes: Outcomes
+    underway: frozenset[str]
+    """Keys of lasting actions, of this pass or of earlier ones, that go on."""
     statuses: tuple[ResourceStatus, ...]
     status_commit: str | None = None
     report_error: ControllerError | None = None
@@ -93,6 +97,7 @@ class Reconciler:
         pins: Pins,
         clock: Callable[[], float],
         say: Say = lambda key, text: None,
+        workshop: Workshop | None = None,
     ) -> None:
         self.settings = settings
         self.mirror = mirror
@@ -103,6 +108,7 @@ class Reconciler:
         self._pins = pins
         self._clock = clock
         self._say = say
+        self._workshop = workshop or Workshop()
         self._status_branch = StatusBranch(mirror, settings.status_branch)
 
     def look_ahead(self) -> Prospect:
@@ -112,6 +118,8 @@ class Reconciler:
             ControllerError: the repository could not be read, so no pass can run.
         """
         settings, now = self.settings, self._clock()
+        # Before anything is looked at: what ends while we look is seen by the next pass.
+        underway = self._workshop.underway
         self.mirror.fetch(settings.branch, settings.status_branch)
         commit = self.mirror.head(settings.branch)
         before = self._journal.runs()
@@ -132,10 +140,12 @@ class Reconciler:
         history = History(
             runs=sight.records,
             failures=self._journal.failures(),
+            underway=underway,
             statuses=self._earlier_statuses(),
             paths={key: standing.path for key, standing in standings.items()},
             approved=_approved(self.mirror.commit_info(commit).trailers),
             descends=self._descends(commit),
+            grace_s=settings.grace_s,
         )
         plan = make_plan(desired, sight.observed, history, now=now)
         return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before, clockworks=clockworks)
@@ -162,8 +172,12 @@ class Reconciler:
             failpoint("look.remember.after")
             on_plan(ahead.plan)
             hands = self._hands(ahead.desired)
-            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop or threading.Event())
-            statuses, observed = self._after(ahead, outcomes)
+            if not self._workshop.underway:
+                clear_leftovers(self.settings.state_dir, [a for a in ahead.plan.actions if isinstance(a, PublishImage)])
+            stop = stop or threading.Event()
+            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
+            underway = self._workshop.underway - outcomes.keys()
+            statuses, observed = self._after(ahead, outcomes, underway)
             failpoint("specs.remember.before")
             self._remember_specs(ahead)
             failpoint("report.before")
@@ -176,21 +190,27 @@ class Reconciler:
                 observed=observed,
                 plan=ahead.plan,
                 outcomes=outcomes,
+                underway=underway,
                 statuses=statuses,
                 status_commit=commit,
                 report_error=error,
             )
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Let go of connections and files, once what is under way has ended."""
+        self._workshop.stop()
         self._clients.close()
         self._verdicts.close()
         self._journal.close()
 
-    def _after(self, ahead: Prospect, outcomes: Outcomes) -> tuple[tuple[ResourceStatus, ...], Observed]:
+    def _after(
+        self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]
+    ) -> tuple[tuple[ResourceStatus, ...], Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
-        history = replace(ahead.history, runs=self._journal.runs(), failures=self._journal.failures())
+        history = replace(
+            ahead.history, runs=self._journal.runs(), failures=self._journal.failures(), underway=underway
+        )
         plan = make_plan(ahead.desired, observed, history, now=self._clock())
         return plan.statuses, observed
 
@@ -289,7 +309,7 @@ def with_outcomes(observed: Observed, plan: Plan, outcomes: Outcomes) -> Observe
         match action:
             case BuildImage() if engine is not None and engine.images is not None:
                 engine = EngineObservation(images=engine.images | {action.image.identity})
-            case PublishImage():
+            case PublishImage() if action.route.place is not Place.JOB:
                 seen = clusters[action.cluster.name]
                 images = {**(seen.images or {}), action.image.identity: 0}
                 clusters[action.cluster.name] = replace(seen, images=images)

@@ -35,8 +35,10 @@ class ServiceOptions:
     version: str = "unknown"
 
 
-def serve(run_pass: RunPass, options: ServiceOptions) -> int:
+def serve(run_pass: RunPass, options: ServiceOptions, companions: Sequence[Companion] = ()) -> int:
     """Run passes until SIGTERM or SIGINT; the exit code of a clean stop. Call it from the main thread.
+
+    ``companions`` are stopped after the last pass, within the time that a stop may take.
 
     Raises:
         ConfigurationError: a setting is wrong, the port is in use, the webhook's secret cannot be read. No
@@ -49,13 +51,13 @@ def serve(run_pass: RunPass, options: ServiceOptions) -> int:
             "There is a secret for the webhook but no address to listen on: give both or neither.",
         )
     if options.listen is None:
-        _run(Service(run_pass, pace=options.pace), options)
+        _run(Service(run_pass, pace=options.pace), options, companions)
     else:
-        _serve_http(run_pass, options, options.listen)
+        _serve_http(run_pass, options, options.listen, companions)
     return 0
 
 
-def _serve_http(run_pass: RunPass, options: ServiceOptions, listen: str) -> None:
+def _serve_http(run_pass: RunPass, options: ServiceOptions, listen: str, companions: Sequence[Companion]) -> None:
     from controller.service.http import build_app
     from controller.service.listener import Listener, open_port
     from controller.service.metrics import Metrics
@@ -72,7 +74,7 @@ def _serve_http(run_pass: RunPass, options: ServiceOptions, listen: str) -> None
         app = build_app(service, metrics, secret=secret, watched_ref=options.watched_ref)
         if secret is None:
             log.info("webhook_off", remedy="Set a secret file to let a Git host announce pushes.")
-        _run(service, options, [Listener(app, port)])
+        _run(service, options, [Listener(app, port), *companions])
 
 
 def _run(service: Service, options: ServiceOptions, companions: Sequence[Companion] = ()) -> None:

@@ -19,6 +19,7 @@ def cluster(data: Mapping[str, Any], source: Source) -> Cluster:
     """Return the Cluster of a valid document."""
     connection = data.get("connection")
     given = {key: data[key] for key in ("scheduler", "workdir", "containers", "convert_on", "setup") if key in data}
+    given["binds"] = tuple(data.get("binds", ()))
     return Cluster(
         name=data["name"],
         source=source,

@@ -64,6 +64,7 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         source=assembly.source(document),
         identity=digest_of(covered),
         origin=origin,
+        registry=document.spec.data.get("registry"),
         notice=_notice(data, answer),
     )
 

@@ -19,7 +19,6 @@ FIELDS: Mapping[str, frozenset[str]] = {
 
 VALUES: Mapping[tuple[str, str], frozenset[str]] = {
     ("Cluster", "containers"): frozenset({"docker"}),
-    ("Cluster", "convert_on"): frozenset({"job", "controller"}),
 }
 """Kind and dotted field to values of it."""
 

@@ -68,7 +68,13 @@ def _single(unit: Unit, command: str, env: dict[str, str], around: Surroundings)
     }
     if around.needs:
         hashed["needs"] = dict(around.needs)
+    hashed |= _said_by_binds(unit)
     return Task(job=unit.name, key="", command=command, env=env, digest=digest_of(hashed), late=around.late)
+
+
+def _said_by_binds(unit: Unit) -> dict[str, Any]:
+    """What the command finds in its container; nothing for a job that binds nothing, whose digest stays as it was."""
+    return {"binds": list(unit.data["binds"])} if unit.data.get("binds") else {}
 
 
 def _each(
@@ -92,6 +98,7 @@ def _each(
         "image": around.image,
         "files": around.files,
         "needs": dict(around.needs),
+        **_said_by_binds(unit),
     }
     base = digest_of(constant)
     make_command = _Template(command, axes)

@@ -157,6 +157,7 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
         max_running=data.get("max_running"),
         schedule=decode.schedule(data.get("schedule")),
         results=decode.results(data.get("results", {})),
+        binds=tuple(data.get("binds", ())),
     )
 
 

@@ -82,6 +82,25 @@ def test_a_signed_push_leads_to_a_pass(service: Service, project: Project, tmp_p
     assert SECRET not in project.said()
 
 
+@pytest.mark.docker
+def test_a_long_build_keeps_no_other_job_from_running(service: Service, project: Project, tmp_path: Path) -> None:
+    """While an image is being built, the service's passes go on: what is pushed meanwhile is submitted and told of."""
+    slow = {"kind": "Image", "name": "slow", "build": {"context": "slow"}}
+    dockerfile = "FROM debian:trixie-slim\nRUN sleep 600\n"
+    project.commit({"specs.yaml": documents(project.here(), slow), "slow/Dockerfile": dockerfile})
+    assert service.push({"ref": "refs/heads/main"}) == 202
+    wait_for(
+        "it is being built",
+        lambda: "Image/slow" in project.names() and project.condition("Image", "slow", "Ready")[1] == "Building",
+    )
+    command = Counted(tmp_path)
+    command.release()
+    project.commit({"specs.yaml": documents(project.here(), slow, job("quick", command.command))})
+    assert service.push({"ref": "refs/heads/main"}) == 202
+    wait_for("the job is done", lambda: "Job/quick" in project.names() and project.state("quick") == "Succeeded")
+    assert (len(command.lines), project.condition("Image", "slow", "Ready")[1]) == (1, "Building")
+
+
 def test_sigterm_ends_the_service_and_not_its_jobs(service: Service, project: Project, counted: Counted) -> None:
     """SIGTERM ends the service with 0 while the job goes on; the next pass finds it."""
     project.commit({"specs.yaml": documents(project.here(), job("long", counted.command))})

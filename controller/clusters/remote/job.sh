@@ -1,6 +1,8 @@
 # The job on the cluster: claims its run, runs the command, says how it ended. The variables base, root, batch, setup,
-# files_tree, outputs (paths, a line each) and the function scheduler_identity (sets job_id and index) and launch (runs "$@" in the container, or as
-# it is) stand before this part.
+# files_tree, outputs (paths, a line each), image (path of its SIF, "" for none), image_sum (what its SHA-256 has to be,
+# "" for what was recorded), image_record (where that is recorded) and image_aside (where a changed one is put, "" for
+# nowhere), and the functions scheduler_identity (sets job_id and index) and launch (runs "$@" in the container, or as it
+# is) stand before this part.
 #
 # The exit code is a promise to the controller: 0 only when exit.json says 0; 75 when another job holds the claim and
 # nothing was run; 74 when the claim or the end could not be written down.
@@ -99,6 +101,31 @@ finish() {
   exit "$1"
 }
 
+# check_image: it is there, and what it was when it was made. That costs a stat while nobody has touched it; its bytes are
+# read only where it looks different (another size, time or inode).
+check_image() {
+  local looks sum expected='' known=''
+  if [ ! -r "$image" ] || ! looks=$(stat -L -c '%s %Y %i' "$image"); then
+    echo "controller: there is no $image that can be read" >>"$run/stderr"
+    phase=image-missing
+    finish 66
+  fi
+  { read -r expected; read -r known; } 2>/dev/null <"$image_record"
+  if [ -n "$image_sum" ] && [ "$image_sum" != "$expected" ]; then expected=$image_sum known=; fi
+  if [ -z "$expected" ] || [ "$looks" = "$known" ]; then return 0; fi
+  sum=$(sha256sum <"$image")
+  sum=${sum%% *}
+  if [ "$sum" = "$expected" ]; then
+    printf '%s\n%s' "$sum" "$looks" | put "$image_record"
+    return 0
+  fi
+  echo "controller: the SHA-256 of $image is ${sum:-unknown}, not $expected" >>"$run/stderr"
+  # Out of the way, so that it is made again; unless that has happened while this one was read.
+  if [ -n "$image_aside" ] && [ "$(stat -L -c '%s %Y %i' "$image")" = "$looks" ]; then mv -f "$image" "$image_aside"; fi
+  phase=image-changed
+  finish 66
+}
+
 stopping=0
 child=
 # A set-up line that says "exit", or a signal that nobody expects, still ends in a word about it.
@@ -125,6 +152,7 @@ if [ -n "$setup" ]; then
   eval "$setup" >>"$run/stdout" 2>>"$run/stderr" </dev/null || finish $?
   set -u
 fi
+if [ -n "$image" ] && [ "$stopping" = 0 ]; then check_image; fi
 phase=command
 if [ "$stopping" = 0 ]; then
   launch /bin/sh -e "$place/command.sh" >>"$run/stdout" 2>>"$run/stderr" </dev/null &

@@ -1,5 +1,6 @@
-# One look at the cluster. Standard input: lines "ack FILE", "run RUN", "batch BATCH". Variables: queue_command,
-# accounting_command, facts_command (shell text, may be empty), full_scan (0 or 1).
+# One look at the cluster. Standard input: lines "ack FILE", "run RUN", "batch BATCH". Variables:
+# queue_command, accounting_command, facts_command (shell text, may be empty), full_scan (0 or 1), sif_paths (shell text
+# that sets the array sifs).
 acks=() runs=() batches=()
 while IFS=' ' read -r word value; do
   case $word in
@@ -17,6 +18,30 @@ show_place() {
 
 show_images() {
   if [ -d "$root/images" ]; then find "$root/images" -maxdepth 1 -type f -name '[0-9a-f]*.sif' -printf '%f %s\n'; fi
+}
+
+# Conversions in a job's hands: whose, the job, for how many seconds nothing has changed, and what went wrong.
+show_conversions() {
+  local place owner job_id failure now
+  printf -v now '%(%s)T' -1
+  for place in "$root"/images/.making.*; do
+    [ -d "$place" ] || continue
+    owner=- job_id=- failure=
+    if [ -s "$place/owner" ]; then IFS= read -r owner <"$place/owner"; fi
+    if [ -s "$place/job_id" ]; then IFS= read -r job_id <"$place/job_id"; fi
+    if [ -s "$place/failed" ]; then failure=$(head -c 2000 "$place/failed"); fi
+    printf '%s %s %s %s %s\n' "${place##*/.making.}" "$owner" "$job_id" "$((now - $(stat -c %Y "$place")))" "$(one_line "$failure")"
+  done
+}
+
+# SIF files that specs name by path: a line each, in the order of the array.
+show_sifs() {
+  local path readable
+  for path in "${sifs[@]}"; do
+    readable=0
+    if [ -f "$path" ] && [ -r "$path" ]; then readable=1; fi
+    printf '%s %s %s\n' "$readable" "$(stat -L -c %s "$path" 2>/dev/null || echo 0)" "$path"
+  done
 }
 
 show_files() {
@@ -107,7 +132,15 @@ if [ -n "$accounting_command" ]; then part accounting eval "$accounting_command"
 part spool show_spool
 part runs show_runs
 part batches show_batches
+# Conversions before images: one that ends in between is then seen to have ended well.
+part conversions show_conversions
 part images show_images
+if [ -n "$sif_paths" ]; then
+  # A path may hold a variable that is not set there: that one is told of as a path of its own that nobody can read.
+  sifs=()
+  eval "$sif_paths"
+  part sifs show_sifs
+fi
 part files show_files
 if [ -n "$facts_command" ]; then part facts eval "$facts_command"; fi
 if [ "$full_scan" = 1 ]; then part everything show_everything; fi

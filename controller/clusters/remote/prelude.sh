@@ -13,6 +13,9 @@ one_line() {
   printf '%s' "${text:0:2000}"
 }
 
+# last NUMBER TEXT: so many characters of its end at most.
+last() { if [ "${#2}" -gt "$1" ]; then printf '%s' "${2: -$1}"; else printf '%s' "$2"; fi; }
+
 # part NAME COMMAND...: its output between two marks, the second with its exit code and what it said on stderr.
 part() {
   local name=$1 fault code

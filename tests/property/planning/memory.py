@@ -18,6 +18,7 @@ from controller.planning.plan import make_plan
 from controller.reconcile.applying import apply
 from controller.reconcile.hands import Hands
 from controller.reconcile.looking import look, remember
+from controller.reconcile.workshop import Workshop
 from tests.property.planning.model_cluster import INSTANCE, ModelCluster
 
 GRACE_S = 120.0
@@ -103,5 +104,5 @@ def run_pass(wanted: Desired, cluster: ModelCluster, journal: MemoryJournal) -> 
         clock=lambda: cluster.now,
         say=lambda key, line: None,
     )
-    apply(plan, sight.observed, hands, stop=threading.Event())
+    apply(plan, sight.observed, hands, stop=threading.Event(), workshop=Workshop())
     return plan

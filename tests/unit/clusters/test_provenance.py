@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -99,9 +98,19 @@ def test_a_cluster_that_says_nothing() -> None:
 
 def converted(root: Path, archive: bytes, build: str) -> tuple[bool, str]:
     """Run ``convert.sh`` with another program in Apptainer's place; return whether it ended well and what it said."""
-    variables = {"identity": IMAGE, "size": str(len(archive)), "build_command": build, "check_command": "true"}
-    script = compose("convert", scheduler_named("local"), workdir=str(root), instance="inst", variables=variables)
-    done = LocalTransport().run(script.text, payload=io.BytesIO(archive), timeout_s=60)
+    images = root / "images"
+    images.mkdir(exist_ok=True)
+    (images / ".upload.a1").write_bytes(archive)
+    variables = {"identity": IMAGE, "upload": "a1", "squash": "x", "build_command": build, "check_command": "true"}
+    script = compose(
+        "convert",
+        scheduler_named("local"),
+        workdir=str(root),
+        instance="inst",
+        variables=variables,
+        parts=("images",),
+    )
+    done = LocalTransport().run(script.text, timeout_s=60)
     try:
         return read_answer(done.stdout, script.nonce).complete, ""
     except StalledError as error:
@@ -114,4 +123,9 @@ def test_a_sif_has_its_hash_beside_it(tmp_path: Path) -> None:
     assert not list((tmp_path / "images").glob("*.s*"))
     assert converted(tmp_path, b"archive", 'cp "$archive" "$sif"')[0]
     assert (tmp_path / f"images/{IMAGE}.sif").read_bytes() == b"archive"
-    assert (tmp_path / f"images/{IMAGE}.sha256").read_text() == hashlib.sha256(b"archive").hexdigest() + "\n"
+    recorded = (tmp_path / f"images/{IMAGE}.sha256").read_text().splitlines()
+    looks = (tmp_path / f"images/{IMAGE}.sif").stat()
+    assert recorded == [
+        hashlib.sha256(b"archive").hexdigest(),
+        f"{looks.st_size} {int(looks.st_mtime)} {looks.st_ino}",
+    ]

@@ -357,3 +357,17 @@ def test_actions_have_one_identity_each() -> None:
     made = plan(wanted, observed(seen(), engine=engine()))
     assert sorted(kinds(made)) == ["BuildImage", "PublishImage", "StageFiles", "SubmitBatch", "SubmitBatch"]
     assert len({action.key for action in made.actions}) == 5
+
+
+def test_what_is_under_way_is_not_begun_again() -> None:
+    """Built or brought to the cluster since an earlier pass: the job waits and says so, and so does the image."""
+    torch = image()
+    wanted, world = desired(torch, job(image="torch")), observed(seen(), engine=engine())
+    first = plan(wanted, world)
+    keys = {action.key.split(":")[0]: action.key for action in first.actions}
+    for word, reason in (("build", "Building"), ("publish", "Publishing")):
+        later = plan(wanted, world, history(underway=frozenset({keys[word]})))
+        assert later.actions == ()
+        ready = {s.key: next(c for c in s.conditions if c.type == "Ready") for s in later.statuses}
+        assert (ready["Image/torch"].reason, ready["Job/train"].reason) == (reason, reason)
+        assert next(s for s in later.statuses if s.key == "Job/train").tasks[0].state is TaskState.WAITING

@@ -20,6 +20,7 @@ from controller.model.resources import OnRemove
 from controller.model.runs import RunRecord
 from controller.reconcile.applying import apply, failure_of
 from controller.reconcile.hands import Hands
+from controller.reconcile.workshop import Workshop
 from controller.store.journal import Journal
 from tests.unit.planning.values import (
     INSTANCE,
@@ -71,13 +72,23 @@ class FakeClient:
         return {record.id: self.owner for record in records}
 
 
+class EmptyFiles:
+    """A commit whose files are all empty."""
+
+    def read(self, oid: str, *, limit: int | None = None) -> bytes:
+        return b""
+
+
 @dataclass
 class FailingEngine:
     """An engine whose builds end as they are told."""
 
     error: ControllerError | None = None
+    release: threading.Event | None = None
 
     def build(self, *args: Any, **more: Any) -> None:
+        if self.release is not None:
+            assert self.release.wait(60)
         if self.error is not None:
             raise self.error
 
@@ -99,19 +110,22 @@ def carry_out(journal: Journal, tmp_path: Path) -> Callable[..., dict[str, Contr
         world: Observed | None = None,
         builds: ControllerError | None = None,
         stop: threading.Event | None = None,
+        workshop: Workshop | None = None,
+        release: threading.Event | None = None,
     ) -> dict[str, ControllerError | None]:
         by_name = dict(zip(("hpc", "other"), clients or (FakeClient(),), strict=False))
         hands = Hands(
             journal=journal,
-            engine=cast(Any, FailingEngine(builds)),
+            engine=cast(Any, FailingEngine(builds, release)),
             client_of=lambda name: cast(Any, by_name[name]),
-            tree_of=lambda files: cast(Any, None),
+            tree_of=lambda files: cast(Any, EmptyFiles()),
             instance=INSTANCE,
             state_dir=tmp_path,
             clock=lambda: NOW,
             say=lambda key, line: None,
         )
-        return apply(made, world or observed(), hands, stop=stop or threading.Event())
+        workshop = workshop or Workshop()
+        return apply(made, world or observed(), hands, stop=stop or threading.Event(), workshop=workshop)
 
     return go
 
@@ -215,6 +229,34 @@ def test_what_fails_stops_only_what_needs_it(journal: Journal, carry_out: Any) -
     assert set(by_kind) == {"build", "submit"}
     assert by_kind["submit"] is None
     assert [found.run.job for found in journal.runs().values()] == ["out"]
+
+
+def test_a_long_build_goes_on_beside_the_passes(journal: Journal, carry_out: Any) -> None:
+    """A pass of the service leaves it, and its end is noted all the same; nothing else waits for it."""
+    wanted, world = desired(image(), job("in", image="torch"), job("out")), observed(seen(), engine=engine())
+    workshop, release = Workshop(patience_s=0.0), threading.Event()
+    made = plan(wanted, world)
+    [build] = [action.key for action in made.actions if action.key.startswith("build:")]
+    error = TransientError("BuildFailed", "step 3")
+    outcomes = carry_out(made, FakeClient(), world=world, builds=error, workshop=workshop, release=release)
+    assert {key.split(":")[0]: error for key, error in outcomes.items()} == {"submit": None}
+    assert workshop.underway == {build}
+    assert journal.failures() == {}
+    release.set()
+    workshop.stop()
+    assert workshop.underway == frozenset()
+    assert journal.failures()[build].reason == "BuildFailed"
+
+
+def test_a_command_waits_for_a_long_build(journal: Journal, carry_out: Any) -> None:
+    """Without a service there is no later pass that could see its end."""
+    wanted, world = desired(image(), job("in", image="torch")), observed(seen(), engine=engine())
+    release = threading.Event()
+    threading.Timer(0.2, release.set).start()
+    outcomes = carry_out(
+        plan(wanted, world), FakeClient(), world=world, builds=StalledError("Bad", ""), release=release
+    )
+    assert [error and error.reason for error in outcomes.values()] == ["Bad"]
 
 
 def test_one_cluster_that_fails_stops_no_other(journal: Journal, carry_out: Any) -> None:

@@ -50,7 +50,7 @@ def test_every_field_of_the_model_can_be_written() -> None:
     assert set(schema_of("Cluster")["limits"]["schema"]) == fields(Limits)
     written = fields(Job, without="source tasks workflow tick") | {"command", "env", "matrix", "rerun"}
     assert job == written - not_yet.FIELDS["Job"]
-    assert {"name", "build", "from", "sif", "rebuild"} <= image
+    assert {"name", "build", "from", "sif", "rebuild", "registry"} <= image
     assert set(schema_of("Image")["build"]["schema"]) == fields(Build) | {"repo", "ref"}
     assert set(schema_of("Image")["sif"]["schema"]) == fields(SifFile)
     renamed = {"memory_mib": "memory", "walltime_s": "time"}

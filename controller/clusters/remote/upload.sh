@@ -1,0 +1,40 @@
+# Take in the rest of an upload. Standard input: its bytes from offset on. Variables: sum (SHA-256 of all of it), size,
+# offset. A part that arrived stays, so that the next try goes on from there.
+images=$root/images
+file=$images/.upload.$sum
+
+fail() {
+  case $1 in
+    *[Nn]'o space left on device'* | *[Qq]'uota exceeded'*)
+      rm -f "$file"
+      { read -r _; read -r _ total _ free _ place; } < <(df -hP "$images" 2>/dev/null)
+      words=$(quota -s 2>/dev/null)
+      die DiskFull "the disk or the quota is full (${free:-?} of ${total:-?} free on ${place:-?}${words:+; quota: $(last 300 "$words")}); make room, or set workdir elsewhere: $1"
+      ;;
+  esac
+  die UploadFailed "$1"
+}
+
+exec 9>>"$file" || die WorkdirUnwritable "cannot write below $images"
+if command -v flock >/dev/null 2>&1; then
+  flock -n 9 || [ "$?" -ne 1 ] || die UploadBusy "another upload of the same image is under way"
+fi
+if [ "$(stat -c %s "$file")" != "$offset" ]; then die UploadFailed "what had arrived has changed meanwhile"; fi
+if [ "$offset" = 0 ]; then
+  # Hashed as it comes in.
+  said=$({ tee --output-error=exit -a "$file" | sha256sum; } 2>&1)
+  got=${said##*$'\n'}
+  said=${said%"$got"}
+else
+  said=$({ cat >>"$file"; } 2>&1)
+  got=$(sha256sum <"$file")
+fi
+failpoint upload.bytes.after
+have=$(stat -c %s "$file" 2>/dev/null)
+if [ "$have" != "$size" ]; then fail "$have of $size bytes arrived on the cluster. ${said}"; fi
+if [ "${got%% *}" != "$sum" ]; then
+  rm -f "$file"
+  die UploadFailed "the image arrived damaged on the cluster: its SHA-256 is ${got%% *}, not $sum"
+fi
+say "uploaded $sum"
+say complete
