@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import structlog
@@ -14,11 +14,11 @@ from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, ResourceStatus, Truth
 from controller.model.documents import from_document, to_document
-from controller.model.errors import ControllerError, StalledError
+from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
 from controller.model.files import FileSet
 from controller.model.observed import Observed
-from controller.model.plans import Plan, PublishImage
+from controller.model.plans import Plan
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
@@ -37,7 +37,7 @@ from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
 from controller.reconcile.trials import trials_of
-from controller.reconcile.upkeep import Removal, StockTaking, clear, take_stock
+from controller.reconcile.upkeep import Removal, StockTaking, clear, older_commits, take_stock
 from controller.reconcile.workplaces import sweep
 from controller.reconcile.workshop import Workshop
 from controller.repository.committree import CommitTree
@@ -227,7 +227,7 @@ class Reconciler:
         return take_stock(
             ahead.desired,
             ahead.sight,
-            self._older(ahead.desired.commit, keep_commits),
+            older_commits(self.mirror, self.settings.path, self._verdicts, ahead.desired.commit, keep_commits),
             self._engine,
             self._client_of(ahead.desired),
             instance=self.settings.instance,
@@ -251,20 +251,6 @@ class Reconciler:
             self.clear(self.take_stock(keep_commits=keep))
         except ControllerError as error:
             log.warning("prune_failed", reason=error.reason, message=error.message)
-
-    def _older(self, newest: str, count: int) -> Iterator[Desired]:
-        """Yield what the commits before the newest ask for; equal files are read once."""
-        read: dict[str, Desired] = {}
-        for commit in self.mirror.newest(newest, count)[1:]:
-            try:
-                tree = self._tree(commit)
-            except StalledError:
-                # From before there was that directory.
-                continue
-            if tree.root not in read:
-                read[tree.root] = self.load(tree)
-            yield replace(read[tree.root], commit=commit)
-        self._verdicts.save()
 
     def close(self) -> None:
         """Let go of connections and files, once what is under way has ended."""

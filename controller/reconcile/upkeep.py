@@ -6,8 +6,8 @@ other instances. What could not be seen is said, and then nothing is cleared awa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -21,6 +21,9 @@ from controller.model.stored import EngineImage, Store
 from controller.planning.readiness import cluster_fault
 from controller.planning.upkeep import ENGINE, Copy, Stock, Uses, commit_words, given_up, stock_of
 from controller.reconcile.looking import Sight
+from controller.repository.mirror import Mirror
+from controller.specs.compile import load
+from controller.store.verdicts import Verdicts
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +44,26 @@ class Removal:
 
     copy: Copy
     why: str = ""
+
+
+def older_commits(mirror: Mirror, path: str, verdicts: Verdicts, newest: str, count: int) -> Iterator[Desired]:
+    """Yield what the commits before the newest ask for, ``count`` with that one; equal files are read once.
+
+    What lies outside of a commit is not asked for: nobody knows any more what it was then (see ``Uses.names``).
+    """
+    read: dict[str, Desired] = {}
+    for commit in mirror.newest(newest, count)[1:]:
+        try:
+            tree = mirror.tree(commit, path)
+        except StalledError as error:
+            if error.reason != "SubdirectoryNotFound":
+                raise
+            # From before there was that directory.
+            continue
+        if tree.root not in read:
+            read[tree.root] = load(tree, cache=verdicts)
+        yield replace(read[tree.root], commit=commit)
+    verdicts.save()
 
 
 def take_stock(
