@@ -102,6 +102,8 @@ class Image:
     """SHA-256 of what the origin says, and of ``rebuild`` (see docs/decisions/0002)."""
     origin: Origin
     test: ImageTest | None = None
+    rebuild: str = ""
+    """Any text; a new one is a new identity, built without the engine's cache."""
     registry: str | None = None
     """``host[:port]/path`` that a built image is pushed to, for clusters to pull it from there."""
     notice: str = ""

@@ -165,6 +165,9 @@ class CancelRun:
 SUBMIT_LIMIT = "SubmitLimit"
 """Reason of a submit that a limit of the scheduler has no room for now."""
 
+IMAGE_GONE = "ImageGone"
+"""Reason of a submit whose image was taken away since it was seen: nothing was written for it."""
+
 
 def limit_key(cluster: Cluster, job: Job) -> str:
     """Return the key under which a job's wait for such a limit is remembered."""

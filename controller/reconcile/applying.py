@@ -54,6 +54,9 @@ class _Unit:
     actions: tuple[Action, ...]
     needs: frozenset[str]
     run: Callable[[], Outcomes]
+    kind: str = ""
+    """What at most ``limit`` units may do at once, "" for no such limit."""
+    limit: int = WORKERS
 
     @property
     def lasting(self) -> bool:
@@ -78,10 +81,13 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event, workshop
             if stop.is_set():
                 ready, waiting = [], []
             for unit in ready:
+                if unit.kind and workshop.busy(unit.kind) >= unit.limit:
+                    waiting.append(unit)
+                    continue
                 # A pool's threads start without the pass's id, which belongs into every line of the log.
                 work = partial(copy_context().run, _carry_out, unit, hands)
                 keys = [action.key for action in unit.actions]
-                running[workshop.begin(keys, work) if unit.lasting else pool.submit(work)] = unit
+                running[workshop.begin(keys, work, kind=unit.kind) if unit.lasting else pool.submit(work)] = unit
             if not running:
                 break
             left_s = None
@@ -105,11 +111,14 @@ def _units(plan: Plan, observed: Observed, hands: Hands, stop: Event) -> list[_U
         needs = frozenset(plan.needs.get(action.key, ()))
         match action:
             case BuildImage():
-                units.append(_Unit((action,), needs, partial(acting.build, hands, action)))
+                units.append(_Unit((action,), needs, partial(acting.build, hands, action), "build", hands.builds))
             case TestImage():
-                units.append(_Unit((action,), needs, partial(test_image, hands, action, stop)))
+                units.append(_Unit((action,), needs, partial(test_image, hands, action, stop), "test", 1))
             case PublishImage():
-                units.append(_Unit((action,), needs, partial(publish, hands, action, _version(observed, action))))
+                alone = (f"convert on {_login_node(action)}", 1) if action.route.place is Place.LOGIN else ()
+                units.append(
+                    _Unit((action,), needs, partial(publish, hands, action, _version(observed, action)), *alone)
+                )
             case StageFiles():
                 stages[action.cluster.name].append(action)
             case SubmitBatch():
@@ -127,6 +136,12 @@ def _units(plan: Plan, observed: Observed, hands: Hands, stop: Event) -> list[_U
         assert facts is not None, "the planner submits nothing to a cluster that it has not seen"
         units.append(_Unit(tuple(submit), needs, partial(submit_batches, hands, submit, facts)))
     return units
+
+
+def _login_node(action: PublishImage) -> str:
+    """Return where a conversion would run: two clusters may be behind one login node, which others work on too."""
+    connection = action.cluster.connection
+    return f"{connection.host}:{connection.port}" if connection else "this machine"
 
 
 def _version(observed: Observed, action: PublishImage) -> str:

@@ -35,3 +35,5 @@ class Hands:
     clock: Callable[[], float]
     say: Say
     containers: Containers = field(default_factory=Containers)
+    builds: int = 2
+    """How many builds may go on at once."""

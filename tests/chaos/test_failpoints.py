@@ -44,6 +44,9 @@ def in_scripts() -> list[str]:
     """Return every failpoint of the scripts that run on a cluster."""
     found = []
     for path in sorted(SCRIPTS.glob("*.sh")):
+        if path.name == "prune.sh":
+            # No part of a pass; tests/e2e/test_upkeep.py dies there.
+            continue
         for name in re.findall(r"^\s*failpoint \"?([^\s\";]+)", path.read_text(), re.MULTILINE):
             found += [name.replace("$kind", kind) for kind in EVENTS] if "$kind" in name else [name]
     return found

@@ -18,11 +18,12 @@ import click
 from controller.cli.image.terminal import ask, edit, shell
 from controller.cli.image.workcopy import WorkingCopy
 from controller.containers.trials import ContainerRun
+from controller.model.digests import short
 from controller.model.errors import ControllerError
 from controller.model.images import Image, ImageTest
 from controller.model.resources import Desired
-from controller.reconcile.acting import build_log
 from controller.reconcile.building import ensure_built
+from controller.reconcile.buildlogs import logs_of
 from controller.reconcile.hands import Hands
 from controller.reconcile.trials import attempt
 from controller.reconcile.workplaces import container_of, name_of, workplace
@@ -109,8 +110,9 @@ class Session:
             return Stuck(message="interrupted")
 
     def _build_failed(self, image: Image, error: ControllerError, kept: ExitStack) -> Stuck:
-        log = build_log(self._hands.state_dir, image.name, image.identity)
-        layers = _LAYER.findall(log.read_text(errors="replace")) if log.is_file() else []
+        logs = [path for path in logs_of(self._hands.state_dir, image.name) if short(image.identity) in path.name]
+        log = logs[0] if logs else None
+        layers = _LAYER.findall(log.read_text(errors="replace")) if log is not None else []
         if not layers:
             return Stuck(message=error.message, log=log)
         place = kept.enter_context(workplace(self._hands, f"fix-{image.name}", f"image {image.name}"))
