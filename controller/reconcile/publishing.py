@@ -14,7 +14,7 @@ from controller.containers.conversion import convert_here
 from controller.containers.registry import is_loopback
 from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
-from controller.model.images import RegistryImage
+from controller.model.images import Image, RegistryImage
 from controller.model.plans import Carrier, Place, PublishImage
 from controller.reconcile.hands import Hands, Outcomes
 from controller.specs.references import reference_of
@@ -54,11 +54,11 @@ def publish(hands: Hands, action: PublishImage, scheduler_version: str = "") -> 
     return {action.key: None}
 
 
-def clear_leftovers(state_dir: Path, wanted: Iterable[PublishImage]) -> None:
-    """Take away what earlier processes had saved for images that are no longer on their way."""
-    keep = {_own_directory(state_dir, action) for action in wanted}
+def clear_leftovers(state_dir: Path, wanted: Iterable[Image]) -> None:
+    """Take away what was saved for images that nobody asks for any more."""
+    keep = {image.identity for image in wanted}
     for place in (state_dir / "publishing").glob("*"):
-        if place not in keep:
+        if place.name.rpartition("-")[2] not in keep:
             shutil.rmtree(place, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
 from controller.model.files import FileSet
 from controller.model.observed import Observed
-from controller.model.plans import Plan, PublishImage
+from controller.model.plans import Plan
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
@@ -183,7 +183,7 @@ class Reconciler:
             hands = self.hands(ahead.desired)
             sweep(hands)
             if not self._workshop.underway:
-                clear_leftovers(self.settings.state_dir, [a for a in ahead.plan.actions if isinstance(a, PublishImage)])
+                clear_leftovers(self.settings.state_dir, ahead.desired.images.values())
             stop = stop or threading.Event()
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
             underway = self._workshop.underway - outcomes.keys()

@@ -2,9 +2,9 @@
 images=$root/images
 mkdir -p "$images" || die WorkdirUnwritable "cannot write below $root"
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
-# What nobody came back for in a week.
-find "$images" -mindepth 1 -maxdepth 1 \( -name '.upload.*' -o -name '.making.*' -o -name '.gone.*' -o -name '.changed.*' \) \
-  -mtime +7 -exec rm -rf -- {} +
+# What nobody came back for in a month.
+find "$images" -mindepth 1 -maxdepth 1 \( -name '.upload.*' -o -name '.gone.*' -o -name '.changed.*' \) -mtime +30 \
+  -exec rm -rf -- {} +
 file=$images/.upload.$sum
 have=$(stat -c %s "$file" 2>/dev/null || echo 0)
 if [ "$have" -gt "$size" ]; then

@@ -77,8 +77,9 @@ make_sif() {
   sum=$(sha256sum <"$sif") && printf '%s\n%s\n' "${sum%% *}" "$(stat -c '%s %Y %i' "$sif")" | put "$images/$identity.sha256" ||
     give_up WorkdirUnwritable "cannot record the hash of the SIF in $images: $(room)"
   failpoint convert.record.after
-  mv -f "$sif" "$target" || die WorkdirUnwritable "cannot rename the SIF into $images"
-  failpoint convert.rename.after
+  # Before the SIF is there, since nobody comes back for them afterwards.
   if [ -n "$upload" ]; then rm -f "$archive"; fi
   rm -f "$images/.changed.$identity.sif"
+  mv -f "$sif" "$target" || die WorkdirUnwritable "cannot rename the SIF into $images"
+  failpoint convert.rename.after
 }

@@ -18,7 +18,7 @@ from controller.model.errors import AmbiguousError, ControllerError, StalledErro
 from controller.model.images import Image
 from controller.model.observed import ClusterFacts, Observed
 from controller.model.plans import Plan, SubmitBatch
-from controller.model.resources import OnRemove
+from controller.model.resources import Connection, OnRemove
 from controller.model.runs import RunRecord
 from controller.reconcile.applying import apply, failure_of
 from controller.reconcile.hands import Hands
@@ -52,6 +52,7 @@ class FakeClient:
     answer: Callable[[SubmitBatch], Answer] = lambda batch: Submitted(end=SubmitEnd.SUBMITTED, job_id="41")
     owner: str = "cancelled"
     journal: Journal | None = None
+    images: Any = None
     sent: list[tuple[str, int, int]] = field(default_factory=list)
     known_before: list[dict[str, RunRecord]] = field(default_factory=list)
 
@@ -108,6 +109,34 @@ class CrowdedEngine:
             self._more.wait()
             self.crowded = True
         self.built.append(image.name)
+
+
+class CrowdedImages:
+    """A cluster's images, which notice when more than ``room`` conversions go on at once."""
+
+    def __init__(self, room: int) -> None:
+        self._more = threading.Barrier(room + 1, timeout=0.5)
+        self.converted: list[str] = []
+        self.crowded = False
+
+    def upload(self, *args: Any, **more: Any) -> None:
+        """It is there at once."""
+
+    def convert(self, identity: str, material: Any) -> None:
+        with suppress(threading.BrokenBarrierError):
+            self._more.wait()
+            self.crowded = True
+        self.converted.append(identity)
+
+
+class SavingEngine:
+    """An engine that has every image."""
+
+    def tag(self, image: Image) -> None:
+        """It has the name already."""
+
+    def archive(self, image: Image, target: Any) -> int:
+        return int(target.write(b"archive"))
 
 
 @pytest.fixture
@@ -262,6 +291,24 @@ def test_two_builds_go_on_at_once_and_no_more(journal: Journal, carry_out: Any) 
     roomy = CrowdedEngine(1)
     carry_out(made, world=world, engine=roomy)
     assert roomy.crowded
+
+
+def test_one_conversion_at_a_time_on_a_login_node(journal: Journal, carry_out: Any) -> None:
+    """Two clusters behind one login node take turns; behind two they do not."""
+    for host, crowded in (("login", False), ("elsewhere", True)):
+        places = [
+            cluster("hpc", containers="apptainer"),
+            cluster("other", containers="apptainer", connection=Connection(host=host)),
+        ]
+        jobs = [job("here", image="torch"), job("there", cluster="other", image="torch")]
+        wanted = desired(*places, image(), *jobs)
+        world = observed(seen("hpc"), seen("other"), engine=engine(image().identity))
+        conversions = CrowdedImages(1)
+        clients = [FakeClient(images=conversions), FakeClient(images=conversions)]
+        outcomes = carry_out(plan(wanted, world), *clients, world=world, engine=SavingEngine())
+        assert set(outcomes.values()) == {None}
+        assert len(conversions.converted) == 2
+        assert conversions.crowded == crowded
 
 
 def test_a_long_build_goes_on_beside_the_passes(journal: Journal, carry_out: Any) -> None:
