@@ -113,7 +113,7 @@ def _units(plan: Plan, observed: Observed, hands: Hands, stop: Event) -> list[_U
             case BuildImage():
                 units.append(_Unit((action,), needs, partial(acting.build, hands, action), "build", hands.builds))
             case TestImage():
-                units.append(_Unit((action,), needs, partial(test_image, hands, action, stop)))
+                units.append(_Unit((action,), needs, partial(test_image, hands, action, stop), "test", 1))
             case PublishImage():
                 alone = (f"convert on {_login_node(action)}", 1) if action.route.place is Place.LOGIN else ()
                 units.append(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 
+from controller.containers.building import readable
 from controller.model.digests import short
 from controller.model.errors import StalledError, TransientError
 from controller.model.failpoints import failpoint
@@ -24,8 +24,6 @@ from controller.store.journal import Journal
 _MOST_LOGGED = 64 << 20
 _TAIL_LINES = 15
 _TAIL_BYTES = 4096
-_NOT_TEXT = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?|[\x00-\x08\x0b-\x1f\x7f]")
-"""Control sequences and characters: what ends in a status must not move somebody's cursor."""
 
 
 def test_image(hands: Hands, action: TestImage, stop: Event) -> Outcomes:
@@ -155,5 +153,6 @@ class _Log:
     def tail(self) -> str:
         """The last lines, as text."""
         text = b"".join(self._last)[-_TAIL_BYTES:].decode("utf-8", "replace")
-        lines = (_NOT_TEXT.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n"))
+        # What ends in a status must not move the cursor of whoever reads it.
+        lines = (readable(line) for line in text.split("\n"))
         return "\n".join([line for line in lines if line.strip()][-_TAIL_LINES:])

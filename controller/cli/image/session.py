@@ -18,6 +18,7 @@ import click
 from controller.cli.image.terminal import ask, edit, shell
 from controller.cli.image.workcopy import WorkingCopy
 from controller.containers.trials import ContainerRun
+from controller.model.digests import short
 from controller.model.errors import ControllerError
 from controller.model.images import Image, ImageTest
 from controller.model.resources import Desired
@@ -109,7 +110,8 @@ class Session:
             return Stuck(message="interrupted")
 
     def _build_failed(self, image: Image, error: ControllerError, kept: ExitStack) -> Stuck:
-        log = next(iter(logs_of(self._hands.state_dir, image.name)), None)
+        logs = [path for path in logs_of(self._hands.state_dir, image.name) if short(image.identity) in path.name]
+        log = logs[0] if logs else None
         layers = _LAYER.findall(log.read_text(errors="replace")) if log is not None else []
         if not layers:
             return Stuck(message=error.message, log=log)
