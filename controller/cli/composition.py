@@ -54,6 +54,8 @@ def settings_from(given: Given) -> Settings:
         status_branch=written.status_branch or defaults.status_branch,
         interval_s=written.interval_s or defaults.interval_s,
         grace_s=defaults.grace_s if written.grace_s is None else written.grace_s,
+        builds=written.builds or defaults.builds,
+        prune_keep_commits=written.prune_keep_commits,
         auth=RemoteAuth(
             token_file=written.token_file,
             token_env="CONTROLLER_TOKEN",

@@ -22,6 +22,8 @@ class Written:
     status_branch: str | None = None
     interval_s: float | None = None
     grace_s: float | None = None
+    builds: int | None = None
+    prune_keep_commits: int | None = None
     identity_files: tuple[Path, ...] = ()
     known_hosts: tuple[Path, ...] = ()
     ssh_config: Path | None = None
@@ -82,6 +84,8 @@ def _written(value: dict[str, Any], directory: Path) -> Written:
         status_branch=value.get("status_branch"),
         interval_s=None if interval is None else float(duration_s(interval)),
         grace_s=None if grace is None else float(duration_s(grace)),
+        builds=value.get("builds"),
+        prune_keep_commits=value.get("prune", {}).get("keep_commits"),
         identity_files=files(ssh.get("identity_file")),
         known_hosts=files(ssh.get("known_hosts")),
         ssh_config=file(ssh.get("config")),

@@ -14,13 +14,14 @@ from typing import BinaryIO
 from controller.clusters.images import ClusterImages
 from controller.clusters.observation import read_observation
 from controller.clusters.scripts import Answer, Part, Script, compose, read_answer, require_complete
-from controller.clusters.submission import archive, submission_files
+from controller.clusters.storage import ClusterStorage
+from controller.clusters.submission import archive, sif_of, submission_files
 from controller.clusters.transport import Progress, Transport
 from controller.containers import sif
 from controller.containers.paths import path_expression
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
 from controller.model.observed import ClusterFacts, ClusterObservation
-from controller.model.plans import SubmitBatch
+from controller.model.plans import IMAGE_GONE, SubmitBatch
 from controller.model.resources import Cluster
 from controller.model.runs import RunRecord, tag_of
 from controller.schedulers.dialect import Refusal, Scheduler
@@ -76,6 +77,7 @@ class ClusterClient:
         self.scheduler = scheduler
         self._transport = transport
         self._instance = instance
+        self.storage = ClusterStorage(cluster.name, self._script, self._ask)
         self.images = ClusterImages(cluster, scheduler, self._ask, instance=instance)
 
     def observe(self, look: Look) -> ClusterObservation:
@@ -124,7 +126,10 @@ class ClusterClient:
         )
         script = self._script(
             "submit",
-            batches="\n".join(f"{batch.batch} {tries}" for batch, tries in batches),
+            batches="\n".join(f"{batch.batch} {tries} {sif_of(batch.image) or '-'}" for batch, tries in batches),
+            images="\n".join(
+                sorted({f"{sif} {b.image.name}" for b, _ in batches if b.image and (sif := sif_of(b.image))})
+            ),
             job_id_pattern=self.scheduler.job_id_pattern,
         )
         answer = self._ask(script, payload, timeout_s=_ACT_S)
@@ -223,6 +228,8 @@ class ClusterClient:
             case "refused":
                 code, _, text = rest.partition(" ")
                 return self._refused(int(code), text)
+            case "imageless":
+                return Submitted(end=SubmitEnd.FAILED, error=TransientError(IMAGE_GONE, rest))
             case "unwritten":
                 return Submitted(end=SubmitEnd.FAILED, error=TransientError("UploadFailed", rest))
             case _:

@@ -55,6 +55,8 @@ class Material:
     reference: str = ""
     insecure: bool = False
     """The registry is reached by http."""
+    name: str = ""
+    """The image's name in the specs, for the mark that this instance uses it; "" for no mark."""
 
 
 class ConversionEnd(StrEnum):
@@ -170,6 +172,7 @@ class ClusterImages:
         build = sif.build_command(setup, containers, source, insecure=material.insecure)
         return {
             "identity": identity,
+            "name": material.name,
             "upload": material.upload,
             "squash": "as-it-is" if material.is_sif else sif.WAYS,
             "build_command": sif.take_command() if material.is_sif else build,

@@ -38,6 +38,7 @@ def submission_files(
         "batch": batch.batch,
         "job": batch.job.name,
         "commit": batch.runs[0].run.commit,
+        "image": batch.image.identity if batch.image else "",
         "runs": [planned.run.id for planned in batch.runs],
         "digests": [planned.run.digest for planned in batch.runs],
         "keys": [planned.run.key for planned in batch.runs],
@@ -49,6 +50,11 @@ def submission_files(
         "job.sh": job_script(batch, scheduler, root=root, instance=instance).encode(),
         "submit": (scheduler.submit_line(request) + "\n").encode(),
     }
+
+
+def sif_of(image: Image | None) -> str | None:
+    """Return the identity of the SIF that an image's runs are in; None when that is not one of the controller's own."""
+    return None if image is None or isinstance(image.origin, SifFile) else image.identity
 
 
 def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance: str) -> str:

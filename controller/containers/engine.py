@@ -1,21 +1,25 @@
-"""The Docker Engine: which of our images it has, builds with a log, archives.
+"""The Docker Engine: which of our images it has, builds with a log, archives, removal.
 
-Ownership is the label ``controller.identity``: images without it are never looked at. The builder is the classic one
-of the Engine API, the only one that its SDK speaks.
+Ownership is the label ``controller.identity``: images without it are never looked at. An image is whole when it also
+has the name that a build gives at its very end: the layers of a build that failed may carry the label as well. The
+builder is the classic one of the Engine API, the only one that its SDK speaks. Podman's socket speaks the same API;
+where its answers differ, what is relied on is what both have.
 """
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Callable, Iterator
+import os
+import re
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
+from controller.containers.building import Follower
 from controller.model.digests import short
 from controller.model.errors import ControllerError, StalledError, TransientError
 from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import EngineObservation
+from controller.model.stored import EngineImage
 from controller.specs.references import HUB, Reference
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 IDENTITY_LABEL = "controller.identity"
 _ANSWER_S = 20
 _BUILD_SILENCE_S = 3600
-_TAIL = 15
+_BAD_DOCKERFILE = re.compile(r"dockerfile parse error|unknown instruction|dockerfile: syntax error", re.IGNORECASE)
 
 
 class Engine:
@@ -37,14 +41,37 @@ class Engine:
                 images = client.images(filters={"label": IDENTITY_LABEL})
         except ControllerError as error:
             return EngineObservation(images=None, error_reason=error.reason, error=error.message)
-        return EngineObservation(images=frozenset(str(image["Labels"][IDENTITY_LABEL]) for image in images))
+        return EngineObservation(images=frozenset(image.identity for image in map(_read, images) if image.names))
 
-    def build(
-        self, image: Image, build: Build, context: IO[bytes], *, instance: str, log: IO[str], say: Callable[[str], None]
-    ) -> None:
-        """Build an image from a tar of its context.
+    def images(self) -> tuple[EngineImage, ...]:
+        """Return every image of the controller's, of all instances, oldest first.
 
-        Every line goes to ``log``; ``say`` gets the steps' headlines.
+        Raises:
+            TransientError: the engine does not answer.
+        """
+        with _client(_ANSWER_S) as client:
+            found = client.images(filters={"label": IDENTITY_LABEL})
+            used = {str(container["ImageID"]) for container in client.containers(all=True)}
+        return tuple(sorted((_read(image, used) for image in found), key=lambda image: (image.created, image.id)))
+
+    def remove(self, image: EngineImage) -> None:
+        """Take away the names that builds gave an image, and with the last of them the image.
+
+        Raises:
+            TransientError: the engine does not answer, or a container uses the image (``ImageInUse``).
+        """
+        from docker.errors import NotFound
+
+        with _client(_ANSWER_S) as client:
+            for name in image.names or (image.id,):
+                try:
+                    # By its own name only, and never by force: another name, or a container, keeps it.
+                    client.remove_image(name)
+                except NotFound:
+                    continue
+
+    def build(self, image: Image, build: Build, context: IO[bytes], *, instance: str, follower: Follower) -> None:
+        """Build an image from a tar of its context; ``follower`` is told of everything that the engine says.
 
         Raises:
             TransientError: the build failed (``BuildFailed``, with the step and the last lines) or the engine went
@@ -58,8 +85,10 @@ class Engine:
                 dockerfile=build.dockerfile,
                 buildargs=dict(build.args),
                 target=build.target or "",
-                tag=f"controller/{image.name}:{short(image.identity)}",
+                nocache=bool(image.rebuild),
+                tag=_name_of(image),
                 labels={
+                    "created_by": "controller",
                     IDENTITY_LABEL: image.identity,
                     "controller.name": image.name,
                     "controller.instance": instance,
@@ -69,7 +98,18 @@ class Engine:
                 forcerm=True,
                 decode=True,
             )
-            _follow(image, stream, log, say)
+            try:
+                follower.follow(stream)
+            except TransientError as error:
+                if _BAD_DOCKERFILE.search(error.message):
+                    raise StalledError("DockerfileInvalid", error.message) from error
+                raise
+            # A stream that was cut between two chunks looks like one that ended.
+            if _id_of(client, image.identity) is None:
+                message = (
+                    f"image {image.name}: the engine stopped before the build had an end. See the engine's own log"
+                )
+                raise TransientError("EngineUnavailable", message)
 
     def archive(self, image: Image, target: IO[bytes]) -> int:
         """Write the image as a Docker archive to ``target``; return its size in bytes.
@@ -128,10 +168,10 @@ class Engine:
         if isinstance(image.origin, RegistryImage):
             return
         with _client(_ANSWER_S) as client:
-            found = client.images(filters={"label": f"{IDENTITY_LABEL}={image.identity}"})
-            if not found:
+            found = _id_of(client, image.identity)
+            if found is None:
                 raise TransientError("ImageGone", f"image {image.name} is no longer on the Docker Engine")
-            client.tag(found[0]["Id"], f"controller/{image.name}", short(image.identity))
+            client.tag(found, f"controller/{image.name}", short(image.identity))
 
 
 def _name_of(image: Image) -> str:
@@ -147,8 +187,11 @@ def _client(timeout_s: int) -> Iterator[APIClient]:
 
     The SDK takes longer to import than a pass without it takes, so it is imported here.
     """
+    from http.client import HTTPException
+
     import docker
     import requests
+    import urllib3
     from docker.errors import APIError, DockerException
 
     try:
@@ -159,14 +202,44 @@ def _client(timeout_s: int) -> Iterator[APIClient]:
             client.close()
     except APIError as error:
         detail = str(error.explanation or error).strip()
-        if "dockerfile parse error" in detail.lower():
+        if _BAD_DOCKERFILE.search(detail):
             raise StalledError("DockerfileInvalid", detail) from error
+        if error.status_code == 409:
+            raise TransientError("ImageInUse", f"the Docker Engine keeps an image: {detail}") from error
         raise TransientError("EngineRefused", f"the Docker Engine refused: {detail}") from error
-    except (DockerException, requests.RequestException, OSError) as error:
+    except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
+        named = os.environ.get("DOCKER_HOST")
         raise TransientError(
             "EngineUnavailable",
-            f"no Docker Engine answers ({_cause(error)}). Start it, or set DOCKER_HOST to one that runs",
+            f"no Docker Engine answers{f' at {named}' if named else ''} ({_cause(error)}). "
+            "Start it, or set DOCKER_HOST to one that runs",
         ) from error
+
+
+def _id_of(client: APIClient, identity: str) -> str | None:
+    """Return an image's id by its identity."""
+    found = map(_read, client.images(filters={"label": f"{IDENTITY_LABEL}={identity}"}))
+    return next((image.id for image in found if image.names), None)
+
+
+def _read(image: dict[str, Any], used: Set[str] = frozenset()) -> EngineImage:
+    labels = image["Labels"]
+    identity = str(labels[IDENTITY_LABEL])
+    names = [str(name) for name in image.get("RepoTags") or () if name != "<none>:<none>"]
+    # The controller's names, whatever registry Podman or a push has put before them: nobody else tags by identity.
+    ours = [name for name in names if name.endswith(f":{short(identity)}")]
+    return EngineImage(
+        id=str(image["Id"]),
+        identity=identity,
+        name=str(labels.get("controller.name", "")),
+        instance=str(labels.get("controller.instance", "")),
+        commit=str(labels.get("controller.commit", "")),
+        size=int(image["Size"]),
+        created=float(image["Created"]),
+        names=tuple(ours),
+        foreign_names=tuple(sorted(set(names) - set(ours))),
+        in_container=str(image["Id"]) in used,
+    )
 
 
 def _cause(error: BaseException) -> str:
@@ -192,29 +265,3 @@ def push_refused(image: Image, said: str) -> TransientError:
     if any(sign in words for sign in ("connection refused", "no such host", "timeout", "server gave http response")):
         return TransientError("RegistryUnreachable", f"image {image.name}: {image.registry} cannot be reached: {said}")
     return TransientError("PushFailed", f"image {image.name}: the push to {image.registry} failed: {said}")
-
-
-def _follow(image: Image, stream: Iterator[dict[str, Any]], log: IO[str], say: Callable[[str], None]) -> None:
-    """Read a build's stream to its end. A failed step is only an ``error`` chunk in it."""
-    step = ""
-    tail: deque[str] = deque(maxlen=_TAIL)
-    for chunk in stream:
-        if "error" in chunk:
-            log.write(f"{chunk['error']}\n")
-            lines = "\n".join(tail)
-            raise TransientError(
-                "BuildFailed", f"image {image.name}: {step or 'the build'} failed: {chunk['error']}\n{lines}"
-            )
-        text = chunk.get("stream") or ""
-        if not text and "status" in chunk and "progress" not in chunk:
-            text = f"{chunk['status']}\n"
-        if not text and "aux" in chunk:
-            text = f"{json.dumps(chunk['aux'])}\n"
-        log.write(text)
-        log.flush()
-        for line in text.splitlines():
-            if line.strip():
-                tail.append(line)
-            if line.startswith("Step "):
-                step = line.strip()
-                say(step)

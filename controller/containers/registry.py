@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from controller.model.errors import StalledError, TransientError
 from controller.specs.references import HUB, Reference
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HUB_HOST = "registry-1.docker.io"
 _CONNECT_S, _ANSWER_S = 10, 20
+_MOST_REDIRECTS = 5
 _MOST_READ = 4 << 20
 """Bytes of a manifest, as registries limit them."""
 _MANIFESTS = ", ".join(
@@ -92,21 +94,49 @@ def is_loopback(host: str) -> bool:
 
 
 class _Sender:
-    """Requests with time-outs; the SDK's ``requests`` would else take a log-in for any host from ~/.netrc."""
+    """Requests with time-outs; ``requests`` would else take a log-in for any host from ~/.netrc.
 
-    def __init__(self, session: Session) -> None:
+    Only a registry on this machine may lead to http on this machine: another one could make us ask what only we can
+    reach, and send a log-in there.
+    """
+
+    def __init__(self, session: Session, reference: Reference) -> None:
         self._session = session
+        self._reference = reference
 
     def head(self, url: str, *, headers: dict[str, str]) -> Response:
-        return self._send("HEAD", url, headers=headers)
+        return self._send("HEAD", url, dict(headers))
 
-    def get(self, url: str, *, headers: dict[str, str], params: dict[str, str] | None = None) -> Response:
-        return self._send("GET", url, headers=headers, params=params)
+    def get(self, url: str, *, headers: dict[str, str]) -> Response:
+        return self._send("GET", url, dict(headers))
 
-    def _send(self, method: str, url: str, **more: Any) -> Response:
-        return self._session.request(
-            method, url, timeout=(_CONNECT_S, _ANSWER_S), allow_redirects=True, stream=True, auth=_unchanged, **more
-        )
+    def _send(self, method: str, url: str, headers: dict[str, str]) -> Response:
+        for _ in range(_MOST_REDIRECTS):
+            self._check_place(url)
+            answer = self._session.request(
+                method,
+                url,
+                headers=headers,
+                timeout=(_CONNECT_S, _ANSWER_S),
+                allow_redirects=False,
+                stream=True,
+                auth=_unchanged,
+            )
+            if not answer.is_redirect:
+                return answer
+            following = urljoin(url, answer.headers["Location"])
+            if urlsplit(following)[:2] != urlsplit(url)[:2]:
+                headers.pop("Authorization", None)
+            url = following
+        raise _refused(self._reference, f"it redirects more than {_MOST_REDIRECTS} times")
+
+    def _check_place(self, url: str) -> None:
+        place = urlsplit(url)
+        here = is_loopback(self._reference.host)
+        if place.scheme != "https" and not (place.scheme == "http" and here and is_loopback(place.netloc)):
+            raise _refused(self._reference, f"it leads to {place.scheme}://{place.hostname}, which is not https")
+        if is_loopback(place.netloc) and not here:
+            raise _refused(self._reference, "it leads to the controller's own machine")
 
 
 def _unchanged(request: PreparedRequest) -> PreparedRequest:
@@ -121,8 +151,7 @@ def _session(host: str, reference: Reference) -> Iterator[_Sender]:
         with requests.Session() as session:
             # Proxies and authorities as in the environment, but not to reach this machine.
             session.trust_env = not is_loopback(host)
-            session.max_redirects = 5
-            yield _Sender(session)
+            yield _Sender(session, reference)
     except (requests.RequestException, OSError) as error:
         raise TransientError(
             "RegistryUnavailable", f"{reference}: the registry {reference.host} does not answer ({_cause(error)})"
@@ -139,25 +168,23 @@ def _authorization(session: _Sender, answer: Response, reference: Reference) -> 
         return login.basic()
     asked = dict(_CHALLENGE.findall(rest))
     realm = asked.get("realm", "")
-    where = urlsplit(realm)
-    if scheme.lower() != "bearer" or not (
-        where.scheme == "https" or (where.scheme == "http" and is_loopback(where.netloc))
-    ):
-        raise _refused(reference, "it asks for a log-in of a kind that is not supported, or over http")
+    service = urlsplit(realm).hostname
+    if scheme.lower() != "bearer":
+        raise _refused(reference, "it asks for a log-in of a kind that is not supported")
     params = {"scope": f"repository:{reference.path}:pull"}
     if "service" in asked:
         params["service"] = asked["service"]
     headers = {}
     if login is not None:
         headers["Authorization"] = login.basic()
-    answer = session.get(realm, headers=headers, params=params)
+    answer = session.get(f"{realm}{'&' if '?' in realm else '?'}{urlencode(params)}", headers=headers)
     if answer.status_code != 200:
-        raise _refused(reference, f"its log-in service {where.hostname} answered HTTP {answer.status_code}")
+        raise _refused(reference, f"its log-in service {service} answered HTTP {answer.status_code}")
     try:
-        said = answer.json()
+        said = json.loads(_body(answer, reference))
         token = said.get("token") or said["access_token"]
-    except (ValueError, KeyError, AttributeError) as error:
-        raise _refused(reference, f"its log-in service {where.hostname} gave no token") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _refused(reference, f"its log-in service {service} gave no token") from error
     return f"Bearer {token}"
 
 

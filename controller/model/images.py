@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controller.model.digests import digest_of
 from controller.model.files import FileSet, Source
 
 Value = str | int | bool | tuple[str, ...]
@@ -55,6 +56,43 @@ Origin = Build | RegistryImage | SifFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTest:
+    """What is tried out in an image; no part of the image's identity.
+
+    Placeholders are still in the commands; ``placeholders`` maps NAME, for ``<YOUR_NAME>``, to its value.
+    """
+
+    run_command: str
+    repo_url: str = ""
+    """Repository that the command runs in; "" is an empty directory."""
+    ref: str = ""
+    """Branch, tag or commit of it; "" is what its HEAD names."""
+    dataset_command: str = ""
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    gpus: bool = False
+    time_s: int = 1800
+    required: bool = False
+    """Whether jobs wait until it has passed."""
+
+    @property
+    def digest(self) -> str:
+        """What its outcome depends on, besides the image: another digest is another test."""
+        return digest_of(
+            {
+                "run_command": self.run_command,
+                "repo_url": self.repo_url,
+                "ref": self.ref,
+                "dataset_command": self.dataset_command,
+                "placeholders": dict(self.placeholders),
+                "env": dict(self.env),
+                "gpus": self.gpus,
+                "time_s": self.time_s,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """A container image, known by its identity wherever it is."""
 
@@ -63,6 +101,9 @@ class Image:
     identity: str
     """SHA-256 of what the origin says, and of ``rebuild`` (see docs/decisions/0002)."""
     origin: Origin
+    test: ImageTest | None = None
+    rebuild: str = ""
+    """Any text; a new one is a new identity, built without the engine's cache."""
     registry: str | None = None
     """``host[:port]/path`` that a built image is pushed to, for clusters to pull it from there."""
     notice: str = ""

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 from controller.model.conditions import ResourceStatus
 from controller.model.digests import digest_of, short
 from controller.model.files import FileSet
-from controller.model.images import Build, Image
+from controller.model.images import Build, Image, ImageTest
 from controller.model.resources import Cluster, Job, Resources, Task
 from controller.model.runs import Run, RunRecord
 
@@ -54,6 +55,28 @@ class Route:
 
     carrier: Carrier
     place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestImage:
+    """Run an image's test in a container on the engine."""
+
+    __test__: ClassVar[bool] = False
+    """Not a class of tests, whatever pytest makes of its name."""
+
+    image: Image
+    test: ImageTest
+    why: str
+
+    @property
+    def key(self) -> str:
+        """Identity of the action: another image or another test is another action."""
+        return trial_key(self.image, self.test)
+
+
+def trial_key(image: Image, test: ImageTest) -> str:
+    """Return under what a trial of an image is remembered."""
+    return f"test:{image.identity}:{short(test.digest)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +165,16 @@ class CancelRun:
 SUBMIT_LIMIT = "SubmitLimit"
 """Reason of a submit that a limit of the scheduler has no room for now."""
 
+IMAGE_GONE = "ImageGone"
+"""Reason of a submit whose image was taken away since it was seen: nothing was written for it."""
+
 
 def limit_key(cluster: Cluster, job: Job) -> str:
     """Return the key under which a job's wait for such a limit is remembered."""
     return f"limit:{cluster.name}:{job.name}"
 
 
-Action = BuildImage | PublishImage | StageFiles | SubmitBatch | CancelRun
+Action = BuildImage | TestImage | PublishImage | StageFiles | SubmitBatch | CancelRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +188,30 @@ class Failure:
     stalled: bool = False
     waiting: bool = False
     """Not a failure of the resource: something else has to happen first."""
+
+
+MOST_TRIALS = 3
+"""How often a test that fails is tried before it counts as failed for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What became of an image's test the last time that it ran."""
+
+    passed: bool
+    reason: str = ""
+    message: str = ""
+    count: int = 1
+    """How many times in a row it has failed, this one included."""
+    commit: str = ""
+    """Commit of the test's repository that it ran at."""
+    log: str = ""
+    """Where on the controller's machine its output is."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is not tried again by itself. What took too long once would do so again."""
+        return self.passed or self.count >= MOST_TRIALS or self.reason == "TestTimeout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

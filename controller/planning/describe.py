@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from controller.model.digests import short
-from controller.model.plans import Action, BuildImage, CancelRun, Plan, PublishImage, StageFiles, SubmitBatch
+from controller.model.plans import Action, BuildImage, CancelRun, Plan, PublishImage, StageFiles, SubmitBatch, TestImage
 from controller.model.resources import task_id_of
 from controller.planning.routes import in_words
 
@@ -51,10 +51,12 @@ def steps_of(plan: Plan) -> list[Step]:
 
 
 def kind_of(action: Action) -> str:
-    """Return the verb of an action: build, publish, stage, submit or cancel."""
+    """Return the verb of an action: build, test, publish, stage, submit or cancel."""
     match action:
         case BuildImage():
             return "build"
+        case TestImage():
+            return "test"
         case PublishImage():
             return "publish"
         case StageFiles():
@@ -72,6 +74,8 @@ def title(action: Action) -> str:
     match action:
         case BuildImage():
             return f"build image {action.image.name} ({short(action.image.identity)})"
+        case TestImage():
+            return f"test image {action.image.name} ({short(action.image.identity)})"
         case PublishImage():
             return f"image {action.image.name}: {in_words(action.route, action.image, action.cluster)}"
         case StageFiles():

@@ -19,7 +19,7 @@ LONGEST_WAIT_S = 3600.0
 _UNDERWAY = {
     "build": ("Building", "its image is being built"),
     "publish": ("Publishing", "its image is on its way to the cluster"),
-    "test": ("Testing", "its image is being tested"),
+    "test": ("TestRunning", "its image is being tested"),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.model.conditions import ACTIVE, ResourceStatus
-from controller.model.plans import Failure
+from controller.model.plans import Failure, Trial
 from controller.model.runs import RunRecord
 
 
@@ -14,6 +14,7 @@ from controller.model.runs import RunRecord
 class History:
     """Runs by id, action keys that failed lately, earlier statuses by ``Kind/name``, and where resources stood.
 
+    ``trials`` holds how images' tests ended, by the key of their action.
     ``underway`` holds the keys of actions that an earlier pass has begun and that have not ended.
 
     ``paths`` maps ``Kind/name`` to the file it was last read from. ``approved`` is set when a person has allowed this
@@ -23,9 +24,12 @@ class History:
 
     runs: Mapping[str, RunRecord] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
+    trials: Mapping[str, Trial] = field(default_factory=dict)
     underway: frozenset[str] = frozenset()
     statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
+    build_logs: Mapping[str, str] = field(default_factory=dict)
+    """Name of an image -> where the log of its newest build is."""
     approved: bool = False
     descends: bool = True
     grace_s: float = 120.0

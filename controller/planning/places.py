@@ -12,6 +12,7 @@ from controller.model.resources import Cluster, Desired
 from controller.planning.conversions import CONVERTING
 from controller.planning.draft import underway
 from controller.planning.history import History
+from controller.planning.trials import gate_of, trial_details, trial_of, untested
 from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
 
 _OF_THE_IMAGE = frozenset(
@@ -81,9 +82,12 @@ def image_status(
     on_engine = None if engine is None or engine.images is None else image.identity in engine.images
     details = {"identity": image.identity}
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
+    details |= {name: value for name, value in trial_details(image, history).items() if value}
+    failed = next((f for key, f in sorted(history.failures.items()) if _concerns(key, image)), None)
+    if image.name in history.build_logs:
+        details["build_log"] = history.build_logs[image.name]
     details |= pins_of(image)
-    busy = next((underway(key) for key in sorted(history.underway) if image.identity in key.split(":")), None)
-    failed = next((f for key, f in sorted(history.failures.items()) if image.identity in key.split(":")), None)
+    busy = next((underway(key) for key in sorted(history.underway) if _concerns(key, image)), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]
     blocked = next((wait for wait in waiting if wait.reason in _OF_THE_IMAGE), None)
     if (where and all(where.values())) or (not where and on_engine):
@@ -100,6 +104,15 @@ def image_status(
         missing = ", ".join(f"cluster {name}" for name, there in where.items() if not there) or "the Docker Engine"
         ready = (Truth.FALSE, "NotPresent", f"not on {missing}; made when a run needs it")
     stalled = (Truth.TRUE, failed.reason, failed.message) if failed is not None and failed.stalled else None
+    if (gate := untested(image, history)) is not None:
+        trial = trial_of(image, history)
+        held_up = busy or failed or blocked
+        if trial is not None and busy is None:
+            ready = gate
+        elif ready[0] is Truth.TRUE:
+            ready = gate if held_up is None else (Truth.FALSE, held_up.reason, held_up.message)
+        if trial is not None and trial.settled:
+            stalled = (Truth.TRUE, trial.reason, trial.message)
     verdict = Verdict(
         ready=ready,
         reconciling=SETTLED,
@@ -116,6 +129,11 @@ def image_status(
         conditions=conditions(verdict),
         details=details,
     )
+
+
+def _concerns(key: str, image: Image) -> bool:
+    """Whether an action is one of the image's; a test only while jobs wait for that test."""
+    return image.identity in key.split(":") and (not key.startswith("test:") or key == gate_of(image))
 
 
 def pins_of(image: Image) -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from controller.model.images import Build, Image, SifFile
 from controller.model.observed import ClusterObservation
-from controller.model.plans import BuildImage, Place, PublishImage, Route, StageFiles
+from controller.model.plans import BuildImage, Place, PublishImage, Route, StageFiles, TestImage
 from controller.model.resources import Cluster, Job
 from controller.planning.conversions import CONVERTING, judged
 from controller.planning.draft import Draft, wait_for
 from controller.planning.routes import route_of
+from controller.planning.trials import gate_of
 from controller.planning.verdicts import Wait
 
 
@@ -40,6 +41,32 @@ def plan_unused_image(draft: Draft, image: Image) -> None:
         return
     if draft.observed.engine is not None and draft.observed.engine.images is not None:
         _plan_build(draft, image, why="no job names it yet")
+        _plan_test(draft, image, why="no job names it yet, and it is required")
+
+
+def _plan_test(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wait | None]:
+    """Plan the test that jobs have to wait for, unless it has passed; return its key, or why it cannot be had now."""
+    if image.test is None or gate_of(image) is None:
+        return None, None
+    action = TestImage(image=image, test=image.test, why=why)
+    trial = draft.history.trials.get(action.key)
+    if trial is not None and trial.passed:
+        return None, None
+    if trial is not None and trial.settled:
+        return None, Wait(trial.reason, trial.message, stalled=True, failed=True)
+    failure = draft.recent(action.key)
+    if failure is not None:
+        return None, wait_for(failure)
+    build: str | None = None
+    wait = _no_engine(draft, image)
+    if wait is None and isinstance(image.origin, Build):
+        build, wait = _plan_build(draft, image, why=why)
+    if wait is not None:
+        return None, wait
+    draft.actions.setdefault(action.key, action)
+    if build is not None:
+        draft.needs[action.key] = (build,)
+    return action.key, None
 
 
 def _plan_image(draft: Draft, image: Image, cluster: Cluster, seen: ClusterObservation, keys: list[str]) -> Wait | None:
@@ -47,10 +74,16 @@ def _plan_image(draft: Draft, image: Image, cluster: Cluster, seen: ClusterObser
         return _ready_sif(image, image.origin, cluster, seen)
     if seen.images is None:
         return Wait("ClusterUnknown", f"cluster {cluster.name}: its images could not be listed")
-    route = route_of(image, cluster)
-    if image.identity in seen.images or route is None:
-        return None
-    return _no_program(cluster, seen, route) or _plan_publish(draft, image, cluster, seen, route, keys)
+    route = route_of(image, cluster) if image.identity not in seen.images else None
+    if route is not None and (wait := _no_program(cluster, seen, route)) is not None:
+        return wait
+    tested, wait = _plan_test(draft, image, why="a job may run in it only once it has passed")
+    if wait is not None:
+        return wait
+    if route is not None:
+        return _plan_publish(draft, image, cluster, seen, route, keys, tested)
+    keys += [tested] if tested is not None else []
+    return None
 
 
 def _ready_sif(image: Image, origin: SifFile, cluster: Cluster, seen: ClusterObservation) -> Wait | None:
@@ -82,7 +115,13 @@ def _no_program(cluster: Cluster, seen: ClusterObservation, route: Route) -> Wai
 
 
 def _plan_publish(
-    draft: Draft, image: Image, cluster: Cluster, seen: ClusterObservation, route: Route, keys: list[str]
+    draft: Draft,
+    image: Image,
+    cluster: Cluster,
+    seen: ClusterObservation,
+    route: Route,
+    keys: list[str],
+    tested: str | None,
 ) -> Wait | None:
     over, over_why = "", ""
     if route.place is Place.JOB:
@@ -107,8 +146,9 @@ def _plan_publish(
         if wait is not None:
             return wait
     draft.actions.setdefault(publish.key, publish)
-    if build is not None:
-        draft.needs[publish.key] = (build,)
+    first = tuple(key for key in (build, tested) if key is not None)
+    if first:
+        draft.needs[publish.key] = first
     if route.place is Place.JOB:
         return Wait(CONVERTING, f"image {image.name} is about to be converted by a job on cluster {cluster.name}")
     keys.append(publish.key)
@@ -117,11 +157,10 @@ def _plan_publish(
 
 def _plan_build(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wait | None]:
     assert isinstance(image.origin, Build), "only what is built goes by the engine"
+    if (wait := _no_engine(draft, image)) is not None:
+        return None, wait
     engine = draft.observed.engine
-    if engine is None or engine.images is None:
-        error = engine.error if engine else "the Docker Engine was not asked"
-        return None, Wait(engine.error_reason if engine else "EngineUnknown", f"image {image.name}: {error}")
-    if image.identity in engine.images:
+    if engine is not None and image.identity in (engine.images or ()):
         return None, None
     build = BuildImage(image=image, build=image.origin, why=f"{why}, nor has the Docker Engine the image")
     failure = draft.recent(build.key)
@@ -129,3 +168,11 @@ def _plan_build(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wa
         return None, wait_for(failure)
     draft.actions.setdefault(build.key, build)
     return build.key, None
+
+
+def _no_engine(draft: Draft, image: Image) -> Wait | None:
+    engine = draft.observed.engine
+    if engine is not None and engine.images is not None:
+        return None
+    error = engine.error if engine else "the Docker Engine was not asked"
+    return Wait(engine.error_reason if engine else "EngineUnknown", f"image {image.name}: {error}")

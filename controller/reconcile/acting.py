@@ -5,41 +5,42 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from controller.clusters.scripts import LAST_MEMBER
+from controller.containers.building import Follower
 from controller.model.conditions import TaskState
-from controller.model.digests import short
 from controller.model.failpoints import failpoint
 from controller.model.plans import BuildImage, CancelRun, StageFiles
 from controller.model.runs import RunRecord
 from controller.planning.settle import CANCELLED_OWNER
 from controller.planning.wanted import CANCEL_AGAIN_S
 from controller.reconcile.archives import write_tar
+from controller.reconcile.buildlogs import open_log
 from controller.reconcile.contexts import context_of
 from controller.reconcile.hands import Hands, Outcomes
 
 
 def build(hands: Hands, action: BuildImage) -> Outcomes:
-    """Build an image from its context as it stands in the commit; its log is kept by identity."""
+    """Build an image from its context as it stands in the commit; its log is kept."""
     image = action.image
-    log_path = build_log(hands.state_dir, image.name, image.identity)
-    log_path.parent.mkdir(parents=True, exist_ok=True)
     tree, entries = context_of(hands.tree_of, action.build)
+    dockerfile = next((entry.oid for entry in entries if entry.path == action.build.dockerfile), None)
     failpoint("build.before")
-    with tempfile.TemporaryFile() as context, log_path.open("w", encoding="utf-8") as log:
+    with (
+        tempfile.TemporaryFile() as context,
+        open_log(hands.state_dir, image.name, image.identity, hands.clock()) as log,
+    ):
         write_tar(context, [("", tree, entries)])
         context.seek(0)
-        hands.engine.build(
-            image, action.build, context, instance=hands.instance, log=log, say=lambda line: hands.say(action.key, line)
+        follower = Follower(
+            name=image.name,
+            dockerfile=tree.read(dockerfile).decode("utf-8", "replace") if dockerfile else "",
+            log=log,
+            say=lambda line: hands.say(action.key, line),
         )
+        hands.engine.build(image, action.build, context, instance=hands.instance, follower=follower)
     failpoint("build.after")
     return {action.key: None}
-
-
-def build_log(state_dir: Path, name: str, identity: str) -> Path:
-    """Return where the log of an image's last build is."""
-    return state_dir / "builds" / f"{name}-{short(identity)}.log"
 
 
 def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:

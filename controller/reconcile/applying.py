@@ -28,18 +28,20 @@ from controller.model.plans import (
     PublishImage,
     StageFiles,
     SubmitBatch,
+    TestImage,
     limit_key,
 )
 from controller.reconcile import acting
 from controller.reconcile.hands import Hands, Outcomes
 from controller.reconcile.publishing import publish
 from controller.reconcile.submitting import submit as submit_batches
+from controller.reconcile.trials import test_image
 from controller.reconcile.workshop import Workshop
 
 log = structlog.get_logger(__name__)
 
 WORKERS = 8
-_LASTING = BuildImage | PublishImage
+_LASTING = BuildImage | TestImage | PublishImage
 """Actions that may take an hour: they go on in the workshop."""
 _FIRST_RETRY_S = 30.0
 _LAST_RETRY_S = 1800.0
@@ -52,6 +54,9 @@ class _Unit:
     actions: tuple[Action, ...]
     needs: frozenset[str]
     run: Callable[[], Outcomes]
+    kind: str = ""
+    """What at most ``limit`` units may do at once, "" for no such limit."""
+    limit: int = WORKERS
 
     @property
     def lasting(self) -> bool:
@@ -64,7 +69,7 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event, workshop
 
     What takes longer than the workshop's patience goes on there, and is in its ``underway``.
     """
-    waiting = _units(plan, observed, hands)
+    waiting = _units(plan, observed, hands, stop)
     deadline = workshop.deadline()
     outcomes: Outcomes = {}
     running: dict[Future[Outcomes], _Unit] = {}
@@ -76,10 +81,13 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event, workshop
             if stop.is_set():
                 ready, waiting = [], []
             for unit in ready:
+                if unit.kind and workshop.busy(unit.kind) >= unit.limit:
+                    waiting.append(unit)
+                    continue
                 # A pool's threads start without the pass's id, which belongs into every line of the log.
                 work = partial(copy_context().run, _carry_out, unit, hands)
                 keys = [action.key for action in unit.actions]
-                running[workshop.begin(keys, work) if unit.lasting else pool.submit(work)] = unit
+                running[workshop.begin(keys, work, kind=unit.kind) if unit.lasting else pool.submit(work)] = unit
             if not running:
                 break
             left_s = None
@@ -94,7 +102,7 @@ def apply(plan: Plan, observed: Observed, hands: Hands, *, stop: Event, workshop
     return outcomes
 
 
-def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
+def _units(plan: Plan, observed: Observed, hands: Hands, stop: Event) -> list[_Unit]:
     units: list[_Unit] = []
     cancels: dict[str, list[CancelRun]] = defaultdict(list)
     stages: dict[str, list[StageFiles]] = defaultdict(list)
@@ -103,9 +111,14 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
         needs = frozenset(plan.needs.get(action.key, ()))
         match action:
             case BuildImage():
-                units.append(_Unit((action,), needs, partial(acting.build, hands, action)))
+                units.append(_Unit((action,), needs, partial(acting.build, hands, action), "build", hands.builds))
+            case TestImage():
+                units.append(_Unit((action,), needs, partial(test_image, hands, action, stop)))
             case PublishImage():
-                units.append(_Unit((action,), needs, partial(publish, hands, action, _version(observed, action))))
+                alone = (f"convert on {_login_node(action)}", 1) if action.route.place is Place.LOGIN else ()
+                units.append(
+                    _Unit((action,), needs, partial(publish, hands, action, _version(observed, action)), *alone)
+                )
             case StageFiles():
                 stages[action.cluster.name].append(action)
             case SubmitBatch():
@@ -123,6 +136,12 @@ def _units(plan: Plan, observed: Observed, hands: Hands) -> list[_Unit]:
         assert facts is not None, "the planner submits nothing to a cluster that it has not seen"
         units.append(_Unit(tuple(submit), needs, partial(submit_batches, hands, submit, facts)))
     return units
+
+
+def _login_node(action: PublishImage) -> str:
+    """Return where a conversion would run: two clusters may be behind one login node, which others work on too."""
+    connection = action.cluster.connection
+    return f"{connection.host}:{connection.port}" if connection else "this machine"
 
 
 def _version(observed: Observed, action: PublishImage) -> str:

@@ -13,6 +13,8 @@ from controller.model.errors import StalledError
 from controller.model.files import FileEntry, FileSet
 from controller.model.images import Build
 from controller.rendering import render
+from controller.specs.filesets import EscapeError, Files, MissingPathError
+from controller.specs.ignore import BadPatternError
 from controller.specs.templates import DESCRIPTION, RENDERED
 from controller.specs.tree import Tree
 
@@ -55,7 +57,12 @@ def context_of(tree_of: Callable[[FileSet], Tree], build: Build) -> tuple[Tree, 
     if not build.template:
         return tree, build.context.entries
     rendered = RenderedTree(rendered_files(tree, build), commit=build.context.commit)
-    return rendered, rendered.entries()
+    files = Files(rendered)
+    try:
+        return rendered, files.sent(files.context(""), build.dockerfile).entries
+    except (BadPatternError, EscapeError, MissingPathError) as error:
+        message = f"the context that template {build.template} renders cannot be sent: {error}"
+        raise StalledError("TemplateFailed", message) from error
 
 
 def rendered_files(tree: Tree, build: Build) -> dict[str, tuple[int, bytes]]:

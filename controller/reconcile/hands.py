@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
+from controller.containers.trials import Containers
 from controller.model.errors import ControllerError
 from controller.model.files import FileSet
 from controller.specs.tree import Tree
@@ -33,3 +34,6 @@ class Hands:
     state_dir: Path
     clock: Callable[[], float]
     say: Say
+    containers: Containers = field(default_factory=Containers)
+    builds: int = 2
+    """How many builds may go on at once."""

@@ -16,6 +16,8 @@ from controller.model.observed import ClusterFacts, ClusterObservation, Observed
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.absorb import absorb, acknowledged, strangers
+from controller.planning.trials import gate_of
+from controller.reconcile.trials import trials_of
 from controller.store.journal import Journal
 
 _FACTS_FOR_S = 86400.0
@@ -55,7 +57,7 @@ def look(
             for name in names
         }
         observations = {name: future.result() for name, future in looks.items()}
-    engine_seen = engine.observe() if _engine_matters(desired, observations) else None
+    engine_seen = engine.observe() if _engine_matters(desired, observations, journal) else None
     metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
     updated = dict(records)
     acks, unknown = {}, set()
@@ -73,9 +75,13 @@ def look(
     )
 
 
-def _engine_matters(desired: Desired, observations: Mapping[str, ClusterObservation]) -> bool:
-    """Whether an image that has to be built is missing somewhere; any other one needs no engine."""
+def _engine_matters(desired: Desired, observations: Mapping[str, ClusterObservation], journal: Journal) -> bool:
+    """Whether an image that has to be built is missing somewhere, or one has yet to pass its test."""
+    settled = {key for key, trial in trials_of(desired, journal).items() if trial.settled}
     for image in desired.images.values():
+        gate = gate_of(image)
+        if gate is not None and gate not in settled:
+            return True
         if not isinstance(image.origin, Build):
             continue
         clusters = {job.cluster for job in desired.jobs.values() if job.image == image.name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, assert_never, cast
 
@@ -37,7 +38,7 @@ def publish(hands: Hands, action: PublishImage, scheduler_version: str = "") -> 
     directory.mkdir(parents=True, exist_ok=True)
     try:
         failpoint("publish.before")
-        material = _material(hands, action, directory)
+        material = replace(_material(hands, action, directory), name=action.image.name)
         if action.route.place is Place.JOB:
             end = images.submit_conversion(identity, material, scheduler_version=scheduler_version)
             hands.say(action.key, f"given to a job: {end}")

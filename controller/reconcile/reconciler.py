@@ -17,23 +17,28 @@ from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
 from controller.model.files import FileSet
-from controller.model.observed import EngineObservation, Observed
-from controller.model.plans import BuildImage, Place, Plan, PublishImage, StageFiles
+from controller.model.observed import Observed
+from controller.model.plans import Plan
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
 from controller.planning.history import History
 from controller.planning.plan import make_plan
 from controller.reconcile.applying import apply
+from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.looking import Sight, look, remember
+from controller.reconcile.outcomes import with_outcomes
 from controller.reconcile.pins import PINS, Pins
 from controller.reconcile.publishing import clear_leftovers
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
+from controller.reconcile.trials import trials_of
+from controller.reconcile.upkeep import Removal, StockTaking, clear, older_commits, take_stock
+from controller.reconcile.workplaces import sweep
 from controller.reconcile.workshop import Workshop
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
@@ -45,6 +50,8 @@ from controller.store.journal import Journal
 from controller.store.verdicts import Verdicts
 
 log = structlog.get_logger(__name__)
+
+_PRUNE_EVERY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +147,11 @@ class Reconciler:
         history = History(
             runs=sight.records,
             failures=self._journal.failures(),
+            trials=trials_of(desired, self._journal),
             underway=underway,
             statuses=self._earlier_statuses(),
             paths={key: standing.path for key, standing in standings.items()},
+            build_logs=newest_logs(settings.state_dir),
             approved=_approved(self.mirror.commit_info(commit).trailers),
             descends=self._descends(commit),
             grace_s=settings.grace_s,
@@ -171,7 +180,8 @@ class Reconciler:
             self._journal.save_resources(standings_of(ahead.desired), forget=())
             failpoint("look.remember.after")
             on_plan(ahead.plan)
-            hands = self._hands(ahead.desired)
+            hands = self.hands(ahead.desired)
+            sweep(hands)
             if not self._workshop.underway:
                 clear_leftovers(self.settings.state_dir, ahead.desired.images.values())
             stop = stop or threading.Event()
@@ -183,6 +193,7 @@ class Reconciler:
             failpoint("report.before")
             commit, error = self._report(ahead, statuses)
             failpoint("report.after")
+            self.clear_when_due()
             log.info("pass_ended", commit=ahead.desired.commit, status_commit=commit)
             return PassResult(
                 pass_id=pass_id,
@@ -195,6 +206,51 @@ class Reconciler:
                 status_commit=commit,
                 report_error=error,
             )
+
+    def newest(self) -> Desired:
+        """Read the newest commit, for a command that is no pass."""
+        self.mirror.fetch(self.settings.branch)
+        self._pins.begin(self._journal.fact(PINS))
+        return self.load(self._tree(self.mirror.head(self.settings.branch)))
+
+    def load(self, tree: Tree) -> Desired:
+        """Return what a commit's files, or files that might become one, ask for."""
+        return load(tree, cache=self._verdicts, resolve=self._pins.resolve)
+
+    def take_stock(self, *, keep_commits: int) -> StockTaking:
+        """Look at every image that is kept and at what has a use for it: the newest ``keep_commits`` commits, the runs.
+
+        Raises:
+            ControllerError: the repository could not be read. What else cannot be seen is in the result.
+        """
+        ahead = self.look_ahead()
+        return take_stock(
+            ahead.desired,
+            ahead.sight,
+            older_commits(self.mirror, self.settings.path, self._verdicts, ahead.desired.commit, keep_commits),
+            self._engine,
+            self._client_of(ahead.desired),
+            instance=self.settings.instance,
+        )
+
+    def clear(self, taken: StockTaking) -> tuple[Removal, ...]:
+        """Take away the images that nothing uses.
+
+        Raises:
+            StalledError: not everything that may use one was seen (``NotAllSeen``).
+        """
+        return clear(taken, self._engine, instance=self.settings.instance)
+
+    def clear_when_due(self) -> None:
+        """In the loop: clear away once a day what nothing uses, where the settings ask for it."""
+        keep, now = self.settings.prune_keep_commits, self._clock()
+        if keep is None or 0 <= now - float(self._journal.fact("pruned") or "-inf") < _PRUNE_EVERY_S:
+            return
+        self._journal.save_fact("pruned", str(now))
+        try:
+            self.clear(self.take_stock(keep_commits=keep))
+        except ControllerError as error:
+            log.warning("prune_failed", reason=error.reason, message=error.message)
 
     def close(self) -> None:
         """Let go of connections and files, once what is under way has ended."""
@@ -209,7 +265,12 @@ class Reconciler:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
         history = replace(
-            ahead.history, runs=self._journal.runs(), failures=self._journal.failures(), underway=underway
+            ahead.history,
+            runs=self._journal.runs(),
+            failures=self._journal.failures(),
+            trials=trials_of(ahead.desired, self._journal),
+            underway=underway,
+            build_logs=newest_logs(self.settings.state_dir),
         )
         plan = make_plan(ahead.desired, observed, history, now=self._clock())
         return plan.statuses, observed
@@ -247,7 +308,8 @@ class Reconciler:
         if not ahead.plan.holds:
             self._journal.save_fact("commit", desired.commit)
 
-    def _hands(self, desired: Desired) -> Hands:
+    def hands(self, desired: Desired) -> Hands:
+        """Return what actions on a commit are carried out with."""
         return Hands(
             journal=self._journal,
             engine=self._engine,
@@ -257,6 +319,7 @@ class Reconciler:
             state_dir=self.settings.state_dir,
             clock=self._clock,
             say=self._say,
+            builds=self.settings.builds,
         )
 
     def _client_of(self, desired: Desired) -> Callable[[str], ClusterClient]:
@@ -264,7 +327,7 @@ class Reconciler:
         return lambda name: self._clients.of(clusters[name])
 
     def _load(self, commit: str) -> Desired:
-        desired = load(self._tree(commit), cache=self._verdicts, resolve=self._pins.resolve)
+        desired = self.load(self._tree(commit))
         self._verdicts.save()
         return desired
 
@@ -298,28 +361,6 @@ class Reconciler:
 
     def _earlier_statuses(self) -> dict[str, ResourceStatus]:
         return {key: from_document(json.loads(text)) for key, text in self._journal.statuses().items()}
-
-
-def with_outcomes(observed: Observed, plan: Plan, outcomes: Outcomes) -> Observed:
-    """Return the observation with what successful actions have added to the world."""
-    clusters, engine = dict(observed.clusters), observed.engine
-    for action in plan.actions:
-        if action.key not in outcomes or outcomes[action.key] is not None:
-            continue
-        match action:
-            case BuildImage() if engine is not None and engine.images is not None:
-                engine = EngineObservation(images=engine.images | {action.image.identity})
-            case PublishImage() if action.route.place is not Place.JOB:
-                seen = clusters[action.cluster.name]
-                images = {**(seen.images or {}), action.image.identity: 0}
-                clusters[action.cluster.name] = replace(seen, images=images)
-            case StageFiles():
-                seen = clusters[action.cluster.name]
-                files = (seen.files or frozenset()) | {action.files.tree}
-                clusters[action.cluster.name] = replace(seen, files=files)
-            case _:
-                pass
-    return Observed(engine=engine, clusters=clusters)
 
 
 def _approved(trailers: Mapping[str, str]) -> bool:

@@ -22,6 +22,10 @@ class Settings:
     status_branch: str = BRANCH
     interval_s: float = 60.0
     grace_s: float = GRACE_S
+    builds: int = 2
+    """How many images may be built at once."""
+    prune_keep_commits: int | None = None
+    """Clear away images that nothing in so many commits uses, once a day; None: never by itself."""
     auth: RemoteAuth = field(default_factory=RemoteAuth)
     ssh_config: Path | None = None
     """OpenSSH configuration for connections to clusters; None is the user's own."""

@@ -16,7 +16,7 @@ from controller.model.digests import short
 from controller.model.errors import AmbiguousError, ControllerError, WaitingError
 from controller.model.failpoints import failpoint
 from controller.model.observed import ClusterFacts
-from controller.model.plans import SUBMIT_LIMIT, PlannedRun, SubmitBatch
+from controller.model.plans import IMAGE_GONE, SUBMIT_LIMIT, PlannedRun, SubmitBatch
 from controller.model.runs import RunRecord, batch_of
 from controller.reconcile.hands import Hands, Outcomes
 from controller.store.journal import Journal
@@ -123,7 +123,7 @@ def _write_down(
         journal.save_runs(replace(record, reason="SubmitUnanswered") for record in intents)
     else:
         # A try that could not be written down on the cluster was taken back there; one that was refused counts.
-        written = end.error is None or end.error.reason != "UploadFailed"
+        written = end.error is None or end.error.reason not in ("UploadFailed", IMAGE_GONE)
         journal.save_tries(action.batch, tries + written)
         _take_back(journal, action, intents)
 

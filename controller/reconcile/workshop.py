@@ -25,22 +25,27 @@ class Workshop:
         self._patience_s = patience_s
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._begun: dict[Future[object], frozenset[str]] = {}
+        self._begun: dict[Future[object], tuple[frozenset[str], str]] = {}
 
     @property
     def underway(self) -> frozenset[str]:
         """Keys of the actions that have begun and not ended."""
         with self._lock:
-            return frozenset(key for future, keys in self._begun.items() if not future.done() for key in keys)
+            return frozenset(key for future, (keys, _) in self._begun.items() if not future.done() for key in keys)
 
-    def begin(self, keys: Iterable[str], work: Callable[[], Result]) -> Future[Result]:
+    def busy(self, kind: str) -> int:
+        """Return how many pieces of work of a kind have begun and not ended, whichever pass began them."""
+        with self._lock:
+            return sum(not future.done() and each == kind for future, (_, each) in self._begun.items())
+
+    def begin(self, keys: Iterable[str], work: Callable[[], Result], *, kind: str = "") -> Future[Result]:
         """Begin an action in a thread of its own, and return what tells of its end."""
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="workshop")
             future = self._pool.submit(work)
             self._begun = {each: held for each, held in self._begun.items() if not each.done()}
-            self._begun[future] = frozenset(keys)  # type: ignore[index]
+            self._begun[future] = (frozenset(keys), kind)  # type: ignore[index]
         return future
 
     def deadline(self) -> float | None:

@@ -19,7 +19,7 @@ from typing import Any
 from controller.model.errors import StalledError, TransientError
 from controller.model.images import Value
 
-WALL_S = 20
+WALL_S = 60
 """Longest time for all files of one template; the child's own limit on computing is shorter."""
 _CHILD = Path(__file__).with_name("child.py")
 
@@ -38,7 +38,7 @@ def render(files: Mapping[str, str], values: Mapping[str, Value], *, name: str) 
             [sys.executable, "-I", str(_CHILD)], input=question, capture_output=True, timeout=WALL_S, env={}, cwd="/"
         )
     except subprocess.TimeoutExpired as error:
-        raise _failed(name, f"it takes more than {WALL_S} s") from error
+        raise _failed(name, f"it computes for too long (more than {WALL_S} s)") from error
     except OSError as error:
         raise TransientError("TemplateNotRun", f"template {name}: no process could be started ({error})") from error
     if done.returncode != 0:

@@ -14,7 +14,7 @@ import traceback
 from typing import Any
 
 MEMORY_BYTES = 512 << 20
-CPU_S = 5
+CPU_S = 3
 MOST_BYTES = 4 << 20
 """Most that all rendered files have together."""
 

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import ObjectType
+from pygit2.enums import ObjectType, SortMode
 
 from controller.model.errors import StalledError
 from controller.repository import cachedir
@@ -151,6 +152,17 @@ class Mirror:
             if not all(_is_commit(repo, oid) for oid in (ancestor, commit)):
                 return False
             return ancestor == commit or repo.descendant_of(commit, ancestor)
+
+    def newest(self, commit: str, count: int) -> list[str]:
+        """Return a commit and those before it, at most ``count`` in all, newest first.
+
+        Raises:
+            StalledError: CommitNotFound.
+            TransientError: MirrorDamaged.
+        """
+        with self._reading() as repo:
+            walker = repo.walk(self._commit(repo, commit).id, SortMode.TOPOLOGICAL | SortMode.TIME)
+            return [str(found.id) for found in islice(walker, count)]
 
     def commit_info(self, commit: str) -> CommitInfo:
         """Return who wrote a commit, when, and its first line and trailers.

@@ -17,10 +17,10 @@ import pygit2
 
 from controller.model.errors import ConfigurationError, ControllerError, StalledError
 from controller.repository import cachedir
-from controller.repository.auth import RemoteAuth
+from controller.repository.auth import AuthenticationFailed, RemoteAuth
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
-from controller.repository.remote import Advertisement, connect
+from controller.repository.remote import Advertisement, Connection, connect
 from controller.repository.url import RemoteUrl, is_loopback, parse_url
 
 _PINS = "refs/pins/"
@@ -46,6 +46,7 @@ class SourceRepository:
         """
         self.url = parse_url(url)
         _check_place(self.url, specs)
+        self._stranger = not _same_server(self.url, specs)
         name = sha256(self.url.shown.encode()).hexdigest()[:16]
         self._mirror = Mirror(directory / f"{name}.git", self.url, auth_for(self.url, specs, auth))
 
@@ -88,7 +89,7 @@ class SourceRepository:
             return False
 
     def _ask(self, repo: pygit2.Repository, refs: list[str]) -> dict[str, str | ControllerError]:
-        connection = connect(repo, self.url, self._mirror.auth)
+        connection = self._connect(repo)
         there = connection.there
         places = {ref: _place(ref, there) for ref in refs}
         fetched = {oid: f"+{name}:{_PINS}{oid}" for name, oid in filter(None, places.values())}
@@ -107,6 +108,17 @@ class SourceRepository:
             found[ref] = commit or self._not_found(ref, there)
         return found
 
+    def _connect(self, repo: pygit2.Repository) -> Connection:
+        try:
+            return connect(repo, self.url, self._mirror.auth)
+        except AuthenticationFailed as error:
+            if self.url.scheme == "ssh" or not self._stranger:
+                raise
+            raise AuthenticationFailed(
+                f"{self.url.shown}: the server asks for a log-in, and the token of the specs' repository is not sent to"
+                " another server. Name the repository by its ssh:// address, or make it public"
+            ) from error
+
     def _not_found(self, ref: str, there: Advertisement) -> RefNotFound:
         shown = self.url.shown
         if not ref:
@@ -122,9 +134,13 @@ class SourceRepository:
 
 def auth_for(url: RemoteUrl, specs: RemoteUrl, auth: RemoteAuth) -> RemoteAuth:
     """Return the log-in for a repository: a token goes to the server that it is meant for and to no other."""
-    if (url.scheme, url.host, url.port) == (specs.scheme, specs.host, specs.port):
+    if _same_server(url, specs):
         return auth
     return replace(auth, username=None, token_file=None, token_env=None)
+
+
+def _same_server(url: RemoteUrl, specs: RemoteUrl) -> bool:
+    return (url.scheme, url.host, url.port) == (specs.scheme, specs.host, specs.port)
 
 
 def _check_place(url: RemoteUrl, specs: RemoteUrl) -> None:

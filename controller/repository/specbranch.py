@@ -136,6 +136,7 @@ class SpecBranch:
     def _diff(self, tip: str, path: str, data: bytes) -> str:
         """Return a patch that ``git apply`` takes."""
         repo = self._mirror.repository()
-        old = repo[repo[tip].peel(pygit2.Tree)[path].id].peel(pygit2.Blob).data
+        tree = repo[tip].peel(pygit2.Tree)
+        old = repo[tree[path].id].peel(pygit2.Blob).data if path in tree else None
         patch = pygit2.Patch.create_from(old, data, old_as_path=path, new_as_path=path)
         return bytes(patch.data).decode("utf-8", "replace")

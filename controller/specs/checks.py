@@ -23,6 +23,10 @@ from controller.specs.submit_options import refusal
 _NESTED = ("schema", "keysrules", "valuesrules")
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _NOT_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_GIT_ADDRESS = re.compile(
+    r"(?:https?://[A-Za-z0-9][^\s/@]*/\S+|ssh://(?:[^\s/@:]+@)?[A-Za-z0-9\[][^\s/@]*/\S+"
+    r"|(?:[A-Za-z0-9_.+-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!/?/)\S+)"
+)
 _PASSWORD = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@")
 _WORKDIR_START = re.compile(r"(?:~|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})?(?=/|$)", re.ASCII)
 _WORKDIR_PART = re.compile(r"(?:[A-Za-z0-9._+@=,-]|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})+", re.ASCII)
@@ -82,6 +86,13 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
     def _check_with_no_parent(self, field: Any, value: Any) -> None:
         if ".." in value.split("/"):
             self._say(field, 'must not have ".." in it')
+
+    def _check_with_git_address(self, field: Any, value: Any) -> None:
+        # Never a path, nor a transport such as ext:: that runs a program: this is opened on the controller's machine.
+        if re.match(r"https?://[^/]*@", value):
+            self._say(field, "must not hold a user name or a password", "name a repository that anybody can read")
+        elif _NOT_LINE.search(value) or "::" in value or _GIT_ADDRESS.fullmatch(value) is None:
+            self._say(field, "must be an address such as https://host/group/name or git@host:group/name")
 
     def _check_with_repo_path(self, field: Any, value: Any) -> None:
         if not value:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from controller.model.digests import digest_of
 from controller.model.files import FileEntry, FileSet
+from controller.specs import ignore
 from controller.specs.nearest import did_you_mean
 from controller.specs.tree import Tree
 
@@ -19,6 +20,7 @@ _LINK = 0o120000
 _MAX_HOPS = 40
 """Links followed in one path, as Linux has it (path_resolution(7))."""
 _MAX_TARGET = 4096
+_MAX_IGNORE = 1 << 20
 _ROOT = "/"
 
 
@@ -83,6 +85,26 @@ class Files:
         self._refuse_escapes(entries, root)
         start = len(root) + 1 if root else 0
         return self._file_set([FileEntry(path=e.path[start:], mode=e.mode, oid=e.oid) for e in entries])
+
+    def sent(self, context: FileSet, dockerfile: str) -> FileSet:
+        """Return a context without what its ignore file leaves out. Dockerfile and ignore file always stay: the
+        builder reads both, and leaves them out of the image itself where it is told to.
+
+        Raises:
+            BadPatternError: a line of the ignore file is no pattern.
+            EscapeError: the ignore file is a symbolic link.
+        """
+        entries = {entry.path: entry for entry in context.entries}
+        name = next((name for name in ignore.names_for(dockerfile) if name in entries), None)
+        if name is None:
+            return context
+        if entries[name].mode == _LINK:
+            raise EscapeError(name, self._target(entries[name]), "the build context, where only a file is read")
+        patterns = ignore.read_patterns(
+            self._tree.read(entries[name].oid, limit=_MAX_IGNORE).decode("utf-8", "replace")
+        )
+        kept = (dockerfile, name)
+        return self._file_set([e for e in context.entries if e.path in kept or not ignore.is_ignored(e.path, patterns)])
 
     def _file_set(self, entries: list[FileEntry]) -> FileSet:
         tree = digest_of([[entry.path, entry.mode, entry.oid] for entry in entries])

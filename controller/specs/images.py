@@ -10,6 +10,8 @@ from controller.model.files import FileSet
 from controller.model.images import Build, Image, Origin, RegistryImage, SifFile
 from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
+from controller.specs.ignore import BadPatternError
+from controller.specs.image_tests import image_test
 from controller.specs.nearest import did_you_mean
 from controller.specs.outside import (
     Answer,
@@ -40,7 +42,7 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
     """Add the image of a document.
 
     Raises:
-        InvalidError: what it is made from is not there, or not known; that has been reported.
+        InvalidError: what it is made from is not there, or not known, or its test cannot run; that has been reported.
     """
     data = document.spec.data
     given = [way for way in _WAYS if way in data]
@@ -56,6 +58,12 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
             origin = _registry_image(data["from"], answer)
         case _:
             origin = _sif_file(data["sif"])
+    test = None
+    if "test" in data:
+        if isinstance(origin, SifFile):
+            message = "a SIF that is there already cannot be tested: a test runs on the Docker Engine"
+            raise assembly.invalid(document, ("test",), message, "remove the test, or use from: or build:")
+        test = image_test(assembly, document, data["test"])
     covered: dict[str, Any] = {"version": DIGEST_VERSION, **_said_by(origin)}
     if "rebuild" in data:
         covered["rebuild"] = str(data["rebuild"])
@@ -64,6 +72,8 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         source=assembly.source(document),
         identity=digest_of(covered),
         origin=origin,
+        test=test,
+        rebuild=str(data.get("rebuild", "")),
         registry=document.spec.data.get("registry"),
         notice=_notice(data, answer),
     )
@@ -144,17 +154,20 @@ def _build(assembly: Assembly, document: PlacedSpec, build: dict[str, Any], answ
         context = FileSet(tree=unseen, entries=(), commit="", repository=build["repo"])
         return Build(context=context, dockerfile=dockerfile, **options)
     if isinstance(answer, PinnedTree):
-        context = _context(
-            assembly, document, Files(answer.tree, repository=build["repo"]), directory, ("build", "context")
-        )
+        files = Files(answer.tree, repository=build["repo"])
         what = f"the build context {directory} of {build['repo']} (commit {answer.tree.commit[:12]})"
     else:
-        context = _context(assembly, document, assembly.files, directory, ("build", "context"))
+        files = assembly.files
         what = f'the build context "{directory}"'
+    context = _context(assembly, document, files, directory, ("build", "context"))
     if dockerfile not in {each.path for each in context.entries}:
         where = ("build", "dockerfile") if "dockerfile" in build else ("build", "context")
         message = f'there is no "{dockerfile}" in {what}'
         raise assembly.invalid(document, where, message, "add it, or name it in build.dockerfile")
+    try:
+        context = files.sent(context, dockerfile)
+    except (BadPatternError, EscapeError) as error:
+        raise assembly.invalid(document, ("build", "context"), f"what is to be ignored in {what}: {error}") from error
     return Build(context=context, dockerfile=dockerfile, **options)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -52,3 +52,34 @@ class ChangedTree:
     def size(self, oid: str) -> int:
         """Return a blob's size in bytes."""
         return len(self._data) if oid == self._oid else self._tree.size(oid)
+
+
+class EditedTree:
+    """A tree in which files have other bytes, or are new: what a commit would be after a session of edits."""
+
+    def __init__(self, tree: Tree, files: Mapping[str, tuple[str, bytes]]) -> None:
+        """``files`` maps path to blob id and bytes."""
+        self._tree = tree
+        self._files = files
+        self._data = dict(files.values())
+
+    @property
+    def commit(self) -> str:
+        """Id of the commit before the edits."""
+        return self._tree.commit
+
+    def entries(self) -> Sequence[FileEntry]:
+        """Return every blob in path order."""
+        there = {entry.path: entry for entry in self._tree.entries()}
+        for path, (oid, _) in self._files.items():
+            old = there.get(path)
+            there[path] = replace(old, oid=oid) if old else FileEntry(path=path, mode=0o100644, oid=oid)
+        return [there[path] for path in sorted(there)]
+
+    def read(self, oid: str, *, limit: int | None = None) -> bytes:
+        """Return a blob's bytes."""
+        return self._data[oid][:limit] if oid in self._data else self._tree.read(oid, limit=limit)
+
+    def size(self, oid: str) -> int:
+        """Return a blob's size in bytes."""
+        return len(self._data[oid]) if oid in self._data else self._tree.size(oid)

@@ -24,7 +24,7 @@ from tests.e2e.harness import job, wait_for
 SCRIPTS = Path(controller.clusters.__file__).parent / "remote"
 EVENTS = ("started", "stopped", "exited")
 SIDE_BY_SIDE = 6
-IMAGE = re.compile(r"^(build|publish|upload|convert|conversion)\.")
+IMAGE = re.compile(r"^(build|test|publish|upload|convert|conversion)\.")
 """Failpoints on the way of an image, which the local cluster of these trials has no use for."""
 WITHOUT_SCHEDULER = re.compile(r"^(look|stage|specs|report)\.")
 """Failpoints where no scheduler has a part: on SLURM they are visited in the long mode only."""
@@ -44,6 +44,9 @@ def in_scripts() -> list[str]:
     """Return every failpoint of the scripts that run on a cluster."""
     found = []
     for path in sorted(SCRIPTS.glob("*.sh")):
+        if path.name == "prune.sh":
+            # No part of a pass; tests/e2e/test_upkeep.py dies there.
+            continue
         for name in re.findall(r"^\s*failpoint \"?([^\s\";]+)", path.read_text(), re.MULTILINE):
             found += [name.replace("$kind", kind) for kind in EVENTS] if "$kind" in name else [name]
     return found
@@ -104,6 +107,8 @@ def _submit(armed: Armed) -> None:
     if IMAGE.match(armed.name):
         names = ["one"]
         image = {"kind": "Image", "name": f"tiny-{SESSION}", "build": {"context": "image"}}
+        if armed.name.startswith("test."):
+            image["test"] = {"run_command": "true", "required": True}
         # The counter is beside the work directory, which the container does not see: the run counts in its own place.
         spec = job("one", 'printf "%s\\n" "$CONTROLLER_RUN_DIR" >>../ran', cluster="there", image=f"tiny-{SESSION}")
         place = "job" if armed.name.startswith("conversion.") else "login"

@@ -364,13 +364,14 @@ class Gate:
             target.shutdown(socket.SHUT_WR)
 
 
-def on_terminal(argv: Sequence[str], *, columns: int, env: Mapping[str, str], cwd: Path) -> str:
-    """Run a command on a terminal of so many columns; return what appeared there."""
+def on_terminal(argv: Sequence[str], *, columns: int, env: Mapping[str, str], cwd: Path, typed: bytes = b"") -> str:
+    """Run a command on a terminal of so many columns, with something typed ahead; return what appeared there."""
     near, far = pty.openpty()
     termios.tcsetwinsize(far, (24, columns))
     terminal = {"TERM": "xterm-256color", "COLUMNS": str(columns)}
     with subprocess.Popen(argv, cwd=cwd, env={**terminal, **env}, stdin=far, stdout=far, stderr=far) as process:
         os.close(far)
+        os.write(near, typed)
         shown = b""
         while select.select([near], [], [], 60)[0]:
             # Linux says EIO when the last process that held the terminal has gone: pty(7).

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,33 @@ def test_a_repository_that_never_was_stops_only_its_image(project: Project, tmp_
     ran = project.controller("reconcile", "--once", expect=1)
     assert "there is no Git repository; check the path" in ran.out + ran.err
     project.passes_until("fine is done", lambda: project.state("fine") == "Succeeded", expect=1)
+
+
+@pytest.mark.sandbox
+@pytest.mark.docker
+def test_where_no_registry_answers_the_engine_s_image_is_taken(
+    project: Project, slurm: Slurm, engine: None, session_name: str
+) -> None:
+    """By its id, which the status names, with the reason; without it the Image is a problem with a remedy."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        name = f"127.0.0.1:{closed.getsockname()[1]}/lab/{session_name}:v1"
+    says = job("says", "cat /etc/debian_version", cluster="hpc", image="tool")
+    cluster = slurm(containers="apptainer")
+    project.commit({"specs.yaml": documents(cluster, {"kind": "Image", "name": "tool", "from": name}, says)})
+    ran = project.controller("reconcile", "--once", expect=1)
+    assert "does not answer (connection refused), nor has the Docker Engine one of that name" in ran.out + ran.err
+    tag = subprocess.run(["docker", "tag", "debian:trixie-slim", name], capture_output=True, text=True)
+    assert tag.returncode == 0, tag.stderr
+    try:
+        project.settle()
+        asked = ["docker", "image", "inspect", "--format", "{{.Id}}", name]
+        image = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    finally:
+        subprocess.run(["docker", "image", "rm", "--no-prune", name], capture_output=True)
+    details = project.resource("Image", "tool")["details"]
+    assert details[f"digest of {name}"] == image
+    assert "the Docker Engine's image of that name is in force" in details["source"]
+    assert project.controller("logs", "says", expect=0).out.startswith("13")
 
 
 def test_a_tag_is_pinned_to_its_digest(project: Project, tmp_path: Path) -> None:

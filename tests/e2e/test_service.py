@@ -101,6 +101,28 @@ def test_a_long_build_keeps_no_other_job_from_running(service: Service, project:
     assert (len(command.lines), project.condition("Image", "slow", "Ready")[1]) == (1, "Building")
 
 
+@pytest.mark.docker
+def test_a_long_test_goes_on_beside_the_passes(service: Service, project: Project, own_images: None) -> None:
+    """While an image is being tested its status says so; asked to end, the service takes the container along."""
+    slow = {"kind": "Image", "name": "slow", "build": {"context": "slow"}}
+    slow["test"] = {"run_command": "echo begun; sleep 600", "required": True}
+    project.commit({"specs.yaml": documents(project.here(), slow), "slow/Dockerfile": "FROM debian:trixie-slim\n"})
+    assert service.push({"ref": "refs/heads/main"}) == 202
+    wait_for(
+        "it is being tested",
+        lambda: "Image/slow" in project.names() and project.condition("Image", "slow", "Ready")[1] == "TestRunning",
+    )
+    mine = ["--filter", "label=controller.trial", "--filter", f"label=controller.instance={project.instance}"]
+
+    def containers() -> list[str]:
+        return subprocess.run(["docker", "ps", "-aq", *mine], capture_output=True, text=True, timeout=60).stdout.split()
+
+    wait_for("its container runs", containers)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(30) == 0
+    assert containers() == []
+
+
 def test_sigterm_ends_the_service_and_not_its_jobs(service: Service, project: Project, counted: Counted) -> None:
     """SIGTERM ends the service with 0 while the job goes on; the next pass finds it."""
     project.commit({"specs.yaml": documents(project.here(), job("long", counted.command))})

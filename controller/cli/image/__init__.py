@@ -8,6 +8,11 @@ from controller.cli.verbs import Verbs
 
 VERBS = {
     "template": "Begin an image from a template.",
+    "test": "Run an image's test here and now.",
+    "fix": "Mend an image that does not build or pass, step by step.",
+    "list": "List every image and SIF file, and what uses it.",
+    "log": "Show what a build has said.",
+    "prune": "Clear away what nothing uses any more.",
 }
 
 

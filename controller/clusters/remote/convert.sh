@@ -1,7 +1,9 @@
-# Make a SIF here, on the log-in node. Variables: those of images.sh.
+# Make a SIF here, on the log-in node. Variables: those of images.sh, and name (the image's, for the mark that it is
+# in use; "" for none).
 mkdir -p "$images" "$root/cache" "$root/tmp" || die WorkdirUnwritable "cannot write below $root"
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
 alone
+if [ -n "${name:-}" ]; then use_image "$identity" "$name" || die WorkdirUnwritable "cannot write below $base"; fi
 if [ -s "$target" ]; then
   if [ -n "$upload" ]; then rm -f "$archive"; fi
   say "present $identity"

@@ -5,6 +5,8 @@ making=$images/.making.$identity
 mkdir -p "$images" "$root/cache" "$root/tmp" || die WorkdirUnwritable "cannot write below $root"
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
 
+if [ -n "${name:-}" ]; then use_image "$identity" "$name" || die WorkdirUnwritable "cannot write below $base"; fi
+
 # retire: the directory's end. Of several that try, one alone can rename it.
 retire() { if mv -T "$making" "$images/.gone.$nonce" 2>/dev/null; then rm -rf "$images/.gone.$nonce"; fi; }
 

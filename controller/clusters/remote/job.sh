@@ -107,7 +107,7 @@ check_image() {
   local looks sum expected='' known=''
   if [ ! -r "$image" ] || ! looks=$(stat -L -c '%s %Y %i' "$image"); then
     echo "controller: there is no $image that can be read" >>"$run/stderr"
-    phase=image-missing
+    phase='image-missing'
     finish 66
   fi
   { read -r expected; read -r known; } 2>/dev/null <"$image_record"
@@ -122,7 +122,7 @@ check_image() {
   echo "controller: the SHA-256 of $image is ${sum:-unknown}, not $expected" >>"$run/stderr"
   # Out of the way, so that it is made again; unless that has happened while this one was read.
   if [ -n "$image_aside" ] && [ "$(stat -L -c '%s %Y %i' "$image")" = "$looks" ]; then mv -f "$image" "$image_aside"; fi
-  phase=image-changed
+  phase='image-changed'
   finish 66
 }
 

@@ -39,6 +39,9 @@ put() {
   return 1
 }
 
+# use_image IDENTITY NAME: say that this instance uses an image; whether the file is there is to be asked after (prune.sh).
+use_image() { mkdir -p "$base/uses" && printf '%s %s\n' "$2" "$nonce" | put "$base/uses/$1"; }
+
 # failpoint NAME: end here as a power cut would, once, if a test has made the directory (see model/failpoints.py).
 failpoint() {
   if [ -d "$root/.failpoints/$1" ] && rmdir "$root/.failpoints/$1"; then kill -KILL $$; fi

@@ -1,5 +1,6 @@
 # Submit batches. Standard input: a tar of BATCH/{job.sh,tasks,manifest.json,submit}. Variables: batches (lines
-# "BATCH TRIES" where TRIES is how many tries the controller knows to have failed), job_id_pattern.
+# "BATCH TRIES IMAGE" where TRIES is how many tries the controller knows to have failed and IMAGE is the identity of the
+# SIF in images/ that its runs are in, "-" for none), images (lines "IDENTITY NAME", each of those once), job_id_pattern.
 mkdir -p "$base/submissions" "$base/runs" "$base/spool" || die WorkdirUnwritable "cannot write below $base"
 incoming=$base/.incoming.$nonce
 mkdir "$incoming" || die WorkdirUnwritable "cannot write below $base"
@@ -10,10 +11,21 @@ if ! tar -x -C "$incoming" -f - || [ ! -e "$incoming/$last_member" ]; then
 fi
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
 
+while IFS=' ' read -r identity name; do
+  if [ -n "$identity" ]; then use_image "$identity" "$name" || die WorkdirUnwritable "cannot write below $base"; fi
+done <<<"$images"
+failpoint submit.use.after
+
 submit_batch() {
-  local batch=$1 try=$(($2 + 1)) place=$base/submissions/$1 file output code job_id fault
+  local batch=$1 try=$(($2 + 1)) image=$3 place=$base/submissions/$1 file output code job_id fault found
   if [ -s "$place/job_id" ]; then
     say "adopted $batch $(cat "$place/job_id")"
+    return
+  fi
+  # Said to be in use before this look, so nobody takes it away from here on. By pattern, so that the directory is read.
+  found=("$root/images/$image".sif*)
+  if [ "$image" != - ] && [ ! -e "${found[0]}" ]; then
+    say "imageless $batch the SIF of its image is gone from $root/images"
     return
   fi
   failpoint submit.mkdir.before
@@ -50,7 +62,7 @@ submit_batch() {
   rm -f "$fault"
 }
 
-while IFS=' ' read -r batch tries; do
-  if [ -n "$batch" ]; then submit_batch "$batch" "$tries"; fi
+while IFS=' ' read -r batch tries image; do
+  if [ -n "$batch" ]; then submit_batch "$batch" "$tries" "$image"; fi
 done <<<"$batches"
 say complete

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.containers.registry import digest_now
+from controller.containers.registry import _session, digest_now
 from controller.model.errors import StalledError, TransientError
 from controller.specs.references import reference_of
 from tests.registries import LOGIN, Registry
@@ -88,6 +88,7 @@ class _TokenRegistry(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
         right = self.path == "/token?scope=repository%3Alab%2Ftool%3Apull&service=reg"
         self.send_response(200 if right else 400)
         self.end_headers()
@@ -97,12 +98,32 @@ class _TokenRegistry(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_the_token_exchange_asks_for_no_more_than_to_pull() -> None:
+@pytest.fixture
+def token_registry() -> Iterator[http.server.ThreadingHTTPServer]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _TokenRegistry)
+    server.asked = []  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        name = reference_of(f"127.0.0.1:{server.server_address[1]}/lab/tool:v1")
-        assert digest_now(name) == _TokenRegistry.digest
-    finally:
-        server.shutdown()
-        server.server_close()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_token_exchange_asks_for_no_more_than_to_pull(token_registry: http.server.ThreadingHTTPServer) -> None:
+    name = reference_of(f"127.0.0.1:{token_registry.server_address[1]}/lab/tool:v1")
+    assert digest_now(name) == _TokenRegistry.digest
+    assert token_registry.asked == ["/token?scope=repository%3Alab%2Ftool%3Apull&service=reg"]  # type: ignore[attr-defined]
+
+
+def test_a_registry_leads_nowhere_but_over_https(token_registry: http.server.ThreadingHTTPServer) -> None:
+    """Neither to plain http elsewhere, nor, from elsewhere, to what only this machine can reach."""
+    here = f"http://127.0.0.1:{token_registry.server_address[1]}/token"
+    with _session("r.example", reference_of("r.example/lab/tool")) as session, pytest.raises(StalledError) as caught:
+        session.get(here, headers={"Authorization": "Basic secret"})
+    assert "which is not https" in caught.value.message
+    assert token_registry.asked == []  # type: ignore[attr-defined]
+    for host, url, said in (
+        ("r.example", "https://localhost/token", "it leads to the controller's own machine"),
+        ("127.0.0.1:1", "http://r.example/token", "which is not https"),
+    ):
+        with _session(host, reference_of(f"{host}/x")) as session, pytest.raises(StalledError, match=said):
+            session.get(url, headers={})

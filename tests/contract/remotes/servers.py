@@ -92,7 +92,9 @@ class Sshd:
 class HttpGit:
     """git http-backend behind a token, on a free port of 127.0.0.1."""
 
-    def __init__(self, root: Path, *, certificate: Path | None = None) -> None:
+    def __init__(self, root: Path, *, certificate: Path | None = None, token: str | None = TOKEN) -> None:
+        """``token`` None: anybody may read and write."""
+        self.token = token
         self.requests: list[tuple[str, str | None]] = []
         """Path and Authorization header of every request."""
         self.fail_with: int | None = None
@@ -147,7 +149,7 @@ def _handler(root: Path, owner: HttpGit) -> type[BaseHTTPRequestHandler]:
             owner.requests.append((self.path, given))
             if owner.fail_with is not None:
                 self._answer(owner.fail_with, [], b"")
-            elif given != expected:
+            elif owner.token is not None and given != expected:
                 self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
             else:
                 self._answer(*_backend(root, self, body))

@@ -84,7 +84,7 @@ def test_the_token_goes_to_no_other_server(http_backend: Backend) -> None:
     assert stranger != http_backend.url
     specs = parse_url(http_backend.url)
     source = SourceRepository(http_backend.directory / "s", stranger, specs=specs, auth=http_backend.auth)
-    with pytest.raises(ControllerError) as caught:
+    with pytest.raises(ControllerError, match="is not sent to another server") as caught:
         source.resolve(["main"])
     assert caught.value.reason == "AuthenticationFailed"
     assert repository(http_backend).resolve(["main"])["main"] == http_backend.origin.tip("main")

@@ -59,9 +59,10 @@ def file_set(text: str = "x") -> FileSet:
     return FileSet(tree=digest_of([text]), entries=(FileEntry(path="src/a", mode=0o100644, oid=oid),), commit=COMMIT)
 
 
-def image(name: str = "torch", text: str = "FROM x") -> Image:
+def image(name: str = "torch", text: str = "FROM x", **changes: Any) -> Image:
     """An image whose identity follows from a text."""
-    return Image(name=name, source=source(), identity=digest_of(text), origin=Build(context=file_set(text)))
+    origin = Build(context=file_set(text))
+    return Image(name=name, source=source(), identity=digest_of(text), origin=origin, **changes)
 
 
 def desired(*resources: Cluster | Image | Job, **changes: Any) -> Desired:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +15,10 @@ import structlog
 from controller.clusters.cluster import SubmitEnd, Submitted
 from controller.model.conditions import TaskState
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
+from controller.model.images import Image
 from controller.model.observed import ClusterFacts, Observed
 from controller.model.plans import Plan, SubmitBatch
-from controller.model.resources import OnRemove
+from controller.model.resources import Connection, OnRemove
 from controller.model.runs import RunRecord
 from controller.reconcile.applying import apply, failure_of
 from controller.reconcile.hands import Hands
@@ -50,6 +52,7 @@ class FakeClient:
     answer: Callable[[SubmitBatch], Answer] = lambda batch: Submitted(end=SubmitEnd.SUBMITTED, job_id="41")
     owner: str = "cancelled"
     journal: Journal | None = None
+    images: Any = None
     sent: list[tuple[str, int, int]] = field(default_factory=list)
     known_before: list[dict[str, RunRecord]] = field(default_factory=list)
 
@@ -93,6 +96,49 @@ class FailingEngine:
             raise self.error
 
 
+class CrowdedEngine:
+    """An engine that notices when more than ``room`` builds go on at once: then that many meet at the barrier."""
+
+    def __init__(self, room: int) -> None:
+        self._more = threading.Barrier(room + 1, timeout=0.3)
+        self.built: list[str] = []
+        self.crowded = False
+
+    def build(self, image: Image, *args: Any, **more: Any) -> None:
+        with suppress(threading.BrokenBarrierError):
+            self._more.wait()
+            self.crowded = True
+        self.built.append(image.name)
+
+
+class CrowdedImages:
+    """A cluster's images, which notice when more than ``room`` conversions go on at once."""
+
+    def __init__(self, room: int) -> None:
+        self._more = threading.Barrier(room + 1, timeout=0.5)
+        self.converted: list[str] = []
+        self.crowded = False
+
+    def upload(self, *args: Any, **more: Any) -> None:
+        """It is there at once."""
+
+    def convert(self, identity: str, material: Any) -> None:
+        with suppress(threading.BrokenBarrierError):
+            self._more.wait()
+            self.crowded = True
+        self.converted.append(identity)
+
+
+class SavingEngine:
+    """An engine that has every image."""
+
+    def tag(self, image: Image) -> None:
+        """It has the name already."""
+
+    def archive(self, image: Image, target: Any) -> int:
+        return int(target.write(b"archive"))
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     opened = Journal(tmp_path / "journal.db")
@@ -109,6 +155,7 @@ def carry_out(journal: Journal, tmp_path: Path) -> Callable[..., dict[str, Contr
         *clients: FakeClient,
         world: Observed | None = None,
         builds: ControllerError | None = None,
+        engine: Any = None,
         stop: threading.Event | None = None,
         workshop: Workshop | None = None,
         release: threading.Event | None = None,
@@ -116,7 +163,7 @@ def carry_out(journal: Journal, tmp_path: Path) -> Callable[..., dict[str, Contr
         by_name = dict(zip(("hpc", "other"), clients or (FakeClient(),), strict=False))
         hands = Hands(
             journal=journal,
-            engine=cast(Any, FailingEngine(builds, release)),
+            engine=cast(Any, engine or FailingEngine(builds, release)),
             client_of=lambda name: cast(Any, by_name[name]),
             tree_of=lambda files: cast(Any, EmptyFiles()),
             instance=INSTANCE,
@@ -229,6 +276,39 @@ def test_what_fails_stops_only_what_needs_it(journal: Journal, carry_out: Any) -
     assert set(by_kind) == {"build", "submit"}
     assert by_kind["submit"] is None
     assert [found.run.job for found in journal.runs().values()] == ["out"]
+
+
+def test_two_builds_go_on_at_once_and_no_more(journal: Journal, carry_out: Any) -> None:
+    """Five images: two at a time, and in the end all of them."""
+    images = [image(f"image-{number}", f"FROM {number}") for number in range(5)]
+    world = observed(seen(), engine=engine())
+    made = plan(desired(*images), world)
+    crowded = CrowdedEngine(2)
+    outcomes = carry_out(made, world=world, engine=crowded)
+    assert (len(outcomes), set(outcomes.values())) == (5, {None})
+    assert sorted(crowded.built) == [each.name for each in images]
+    assert not crowded.crowded
+    roomy = CrowdedEngine(1)
+    carry_out(made, world=world, engine=roomy)
+    assert roomy.crowded
+
+
+def test_one_conversion_at_a_time_on_a_login_node(journal: Journal, carry_out: Any) -> None:
+    """Two clusters behind one login node take turns; behind two they do not."""
+    for host, crowded in (("login", False), ("elsewhere", True)):
+        places = [
+            cluster("hpc", containers="apptainer"),
+            cluster("other", containers="apptainer", connection=Connection(host=host)),
+        ]
+        jobs = [job("here", image="torch"), job("there", cluster="other", image="torch")]
+        wanted = desired(*places, image(), *jobs)
+        world = observed(seen("hpc"), seen("other"), engine=engine(image().identity))
+        conversions = CrowdedImages(1)
+        clients = [FakeClient(images=conversions), FakeClient(images=conversions)]
+        outcomes = carry_out(plan(wanted, world), *clients, world=world, engine=SavingEngine())
+        assert set(outcomes.values()) == {None}
+        assert len(conversions.converted) == 2
+        assert conversions.crowded == crowded
 
 
 def test_a_long_build_goes_on_beside_the_passes(journal: Journal, carry_out: Any) -> None:

@@ -410,6 +410,49 @@ INPUTS: dict[str, tuple[bytes | str, list[str]]] = {
         "kind: Image\nname: bad\nbuild: {context: linked}\n",
         ['3:18: the symbolic link "linked/out" leads out of "linked" (to "../src/a.py")'],
     ),
+    "test without a command": (IMAGE + "test: {required: true}\n", ['4:7: missing field "test.run_command"']),
+    "placeholder without a value": (
+        IMAGE + "test:\n  run_command: train --n <YOUR_EPOCH>\n  placeholders: {EPOCHS: '1'}\n",
+        ['5:16: <YOUR_EPOCH> in test.run_command has no value; did you mean "EPOCHS"?'],
+    ),
+    "placeholder that no command has": (
+        IMAGE + "test: {run_command: 'train <YOUR_N>', placeholders: {N: '1', YOUR_N: '2'}}\n",
+        ['4:70: no command of the test has <YOUR_YOUR_N> in it; did you mean "N"?'],
+    ),
+    "data that nothing fills": (
+        IMAGE + "test: {run_command: 'train <YOUR_DATA_DIRECTORY>'}\n",
+        ["4:21: <YOUR_DATA_DIRECTORY> in test.run_command has no value"],
+    ),
+    "data directory given twice": (
+        IMAGE + "test: {run_command: x, dataset_command: y, placeholders: {DATA_DIRECTORY: /data}}\n",
+        ["4:75: <YOUR_DATA_DIRECTORY> is the directory that dataset_command fills"],
+    ),
+    "test of a SIF": (
+        "kind: Image\nname: bad\nsif: /images/x.sif\ntest: {run_command: x}\n",
+        ["4:7: a SIF that is there already cannot be tested: a test runs on the Docker Engine"],
+    ),
+    "test of a path": (
+        IMAGE + "test: {run_command: x, repo_url: /srv/secret.git}\n",
+        [
+            '4:34: "test.repo_url" must be an address such as https://host/group/name or git@host:group/name,'
+            ' not "/srv/secret.git"'
+        ],
+    ),
+    "test by a program": (
+        IMAGE + "test: {run_command: x, repo_url: 'ext::sh -c id'}\n",
+        [
+            '4:34: "test.repo_url" must be an address such as https://host/group/name or git@host:group/name,'
+            ' not "ext::sh -c id"'
+        ],
+    ),
+    "test with a password": (
+        IMAGE + "test: {run_command: x, repo_url: 'https://me:secret@host/x'}\n",
+        ['4:34: "test.repo_url" must not hold a user name or a password'],
+    ),
+    "ref that is an option": (
+        IMAGE + "test: {run_command: x, ref: --upload-pack=x}\n",
+        ['4:29: "test.ref" must be a branch, a tag or a commit, not "--upload-pack=x"'],
+    ),
     # Look-ups
     "unknown look-up": (command("echo ${{ job.nam }}"), ['4:15: unknown name "job.nam"; did you mean "job.name"?']),
     "look-up with logic": (

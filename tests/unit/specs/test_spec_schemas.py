@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.model.images import Build, SifFile
+from controller.model.images import Build, ImageTest, SifFile
 from controller.model.resources import Cluster, Connection, Gpus, Job, Limits, Resources
 from controller.specs import not_yet
 from controller.specs.checks import Checker
@@ -50,7 +50,9 @@ def test_every_field_of_the_model_can_be_written() -> None:
     assert set(schema_of("Cluster")["limits"]["schema"]) == fields(Limits)
     written = fields(Job, without="source tasks workflow tick") | {"command", "env", "matrix", "rerun"}
     assert job == written - not_yet.FIELDS["Job"]
-    assert {"name", "build", "from", "sif", "rebuild", "registry"} <= image
+    timed = {"time" if f == "time_s" else f for f in fields(ImageTest)}
+    assert set(schema_of("Image")["test"]["schema"]) == timed
+    assert {"name", "build", "from", "sif", "rebuild", "registry", "test"} <= image
     assert set(schema_of("Image")["build"]["schema"]) == fields(Build) | {"repo", "ref"}
     assert set(schema_of("Image")["sif"]["schema"]) == fields(SifFile)
     renamed = {"memory_mib": "memory", "walltime_s": "time"}

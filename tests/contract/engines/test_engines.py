@@ -1,0 +1,253 @@
+"""What every engine does: builds that succeed and fail, archives, names, what is there, and what may be taken away."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.containers.engine import Engine
+from controller.model.errors import StalledError, TransientError
+from tests.conftest import Sandbox
+from tests.contract.engines.benches import BASE, Bench, Cable
+
+SMALL = f"FROM {BASE}\nRUN echo word >/word\n"
+
+
+def test_an_image_that_was_built_is_there_with_its_labels(bench: Bench) -> None:
+    """Identity, name, instance, commit and who made it are labels; the log has every step."""
+    image = bench.image()
+    before = bench.engine.observe().images
+    assert before is not None
+    assert image.identity not in before
+    log = bench.build(image, SMALL)
+    assert image.identity in (bench.engine.observe().images or ())
+    [found] = bench.mine()
+    assert (found.identity, found.name, found.commit) == (image.identity, "box", "c" * 40)
+    assert len(found.names) == 1
+    assert found.foreign_names == ()
+    assert found.size > 1_000_000
+    assert found.created > 1_600_000_000
+    assert not found.in_container
+    with bench.sdk() as client:
+        assert client.inspect_image(found.id)["Config"]["Labels"]["created_by"] == "controller"
+    assert any("RUN echo word" in step for step in bench.said)
+    assert "RUN echo word" in log
+
+
+def test_arguments_and_target_reach_the_build(bench: Bench) -> None:
+    text = f"FROM {BASE} AS first\nARG WORD\nRUN echo arg-$WORD-arg {bench.instance}\nFROM first AS second\nRUN false\n"
+    log = bench.build(bench.image(), text, args={"WORD": "given"}, target="first")
+    assert f"\narg-given-arg {bench.instance}" in log
+
+
+def test_a_failing_step_is_named_with_its_line_and_last_words(bench: Bench) -> None:
+    """The step, where it stands in the Dockerfile, the exit code, and what was printed last; and no image is there.
+
+    Podman leaves the layers that did succeed, with all labels of the image.
+    """
+    image = bench.image()
+    text = f'FROM {BASE}\n\n# nothing\nRUN true\nRUN for n in 1 2 3; do echo "line-$n"; done; \\\n    exit 7\n'
+    with pytest.raises(TransientError) as caught:
+        bench.build(image, text)
+    error = caught.value
+    assert error.reason == "BuildFailed"
+    assert "image box: Step 3/" in error.message
+    assert "(Dockerfile line 5)" in error.message
+    assert "7" in error.message
+    assert "line-1\nline-2\nline-3" in error.message
+    assert error.message.splitlines()[0].split("failed: ")[1][:200].strip() in bench.log.getvalue()
+    assert image.identity not in (bench.engine.observe().images or ())
+    with pytest.raises(TransientError, match="no longer"):
+        bench.engine.tag(image)
+
+
+def test_a_dockerfile_that_cannot_be_parsed_needs_a_person(bench: Bench) -> None:
+    with pytest.raises(StalledError) as caught:
+        bench.build(bench.image(), f"FROM {BASE}\nRNU true\n")
+    assert caught.value.reason == "DockerfileInvalid"
+    assert "rnu" in caught.value.message.lower()
+
+
+def test_a_base_that_is_nowhere_is_a_failed_build(bench: Bench) -> None:
+    with pytest.raises(TransientError) as caught:
+        bench.build(bench.image(), "FROM localhost:1/no/such/image:1\n")
+    assert caught.value.reason in ("BuildFailed", "EngineRefused")
+    assert "localhost:1/no/such/image" in caught.value.message
+
+
+def test_layers_are_used_again_unless_a_rebuild_is_asked_for(bench: Bench) -> None:
+    """The same text is not run a second time; with ``rebuild`` it is."""
+    text = f"FROM {BASE}\nRUN head -c 6 /dev/urandom | base64 | sed 's/^/drawn-/' | tee /drawn # {bench.instance}\n"
+
+    def drawn(log: str) -> str:
+        return next((line for line in log.splitlines() if line.startswith("drawn-")), "")
+
+    assert drawn(bench.build(bench.image("first"), text))
+    assert not drawn(bench.build(bench.image("second"), text))
+    assert drawn(bench.build(bench.image("third", rebuild="2026-11"), text))
+
+
+def test_an_archive_is_a_docker_archive(bench: Bench) -> None:
+    """A Docker archive with one image; its size is what was said."""
+    image = bench.image()
+    bench.build(image, SMALL)
+    target = io.BytesIO()
+    size = bench.engine.archive(image, target)
+    assert size == len(target.getvalue())
+    target.seek(0)
+    with tarfile.open(fileobj=target) as tar:
+        assert "manifest.json" in tar.getnames()
+
+
+def test_an_image_known_by_identity_gets_the_name_that_archives_ask_for(bench: Bench) -> None:
+    """Built under one name, asked for by another: the same image."""
+    image = bench.image()
+    bench.build(image, SMALL)
+    other = bench.image("other")
+    with pytest.raises(TransientError) as caught:
+        bench.engine.tag(other)
+    assert caught.value.reason == "ImageGone"
+    renamed = replace(image, name="renamed")
+    bench.engine.tag(renamed)
+    assert bench.engine.archive(renamed, io.BytesIO()) > 0
+    found = bench.one(image)
+    assert len(found.names) == 2
+    assert found.foreign_names == ()
+
+
+def test_an_archive_of_what_is_gone_says_so(bench: Bench) -> None:
+    with pytest.raises(TransientError):
+        bench.engine.archive(bench.image(), io.BytesIO())
+
+
+def test_removed_is_gone(bench: Bench) -> None:
+    """All names that builds gave it go, and with them the image; a second time does no harm."""
+    image = bench.image()
+    bench.build(image, SMALL)
+    found = bench.one(image)
+    bench.engine.remove(found)
+    assert image.identity not in (bench.engine.observe().images or ())
+    bench.engine.remove(found)
+
+
+def test_a_name_of_somebody_elses_keeps_the_image(bench: Bench) -> None:
+    """Only our own name goes: under the other one the image is as it was."""
+    image = bench.image()
+    bench.build(image, SMALL)
+    mine = f"{bench.instance}/keep"
+    with bench.sdk() as client:
+        client.tag(bench.one(image).id, mine, "v1")
+        found = bench.one(image)
+        assert [name.rpartition("/")[2] for name in found.foreign_names] == ["keep:v1"]
+        bench.engine.remove(found)
+        assert client.inspect_image(f"{mine}:v1")["Id"].removeprefix("sha256:") == found.id.removeprefix("sha256:")
+        assert bench.one(image).names == ()
+
+
+def test_an_image_in_a_container_is_kept(bench: Bench) -> None:
+    image = bench.image()
+    bench.build(image, SMALL)
+    with bench.sdk() as client:
+        container = client.create_container(bench.one(image).id, ["true"])["Id"]
+        try:
+            found = bench.one(image)
+            assert found.in_container
+            with pytest.raises(TransientError) as caught:
+                bench.engine.remove(found)
+            assert caught.value.reason == "ImageInUse"
+            assert image.identity in (bench.engine.observe().images or ())
+        finally:
+            client.remove_container(container, force=True)
+
+
+def test_output_of_any_kind_survives(bench: Bench) -> None:
+    """No newline, NULs, colours, a progress bar that overwrites itself, bytes that are no text."""
+    text = (
+        f"FROM {BASE}\n"
+        f"RUN : {bench.instance}; "
+        "printf 'a\\0b\\n\\033[31mred\\033[0m\\n10%%\\r50%%\\r100%%\\n\\377\\376\\n'; printf 'no newline'\n"
+        "RUN echo next\n"
+    )
+    log = bench.build(bench.image(), text)
+    assert "\nab\nred\n100%\n" in log
+    assert "no newline" in log
+    assert "\0" not in log
+    assert "\033" not in log
+
+
+@pytest.mark.long
+def test_a_hundred_megabytes_of_output_without_a_newline_survive(bench: Bench) -> None:
+    log = bench.build(bench.image(), f"FROM {BASE}\nRUN head -c 100000000 /dev/zero | tr '\\0' x\n")
+    assert log.count("x") >= 100_000_000
+
+
+def test_an_engine_that_dies_in_a_build_is_no_failed_build(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The connection is cut in the middle of a step: nothing is known to be wrong with the image."""
+    real = os.environ.get("DOCKER_HOST")
+    with tempfile.TemporaryDirectory(prefix="cable-") as place:
+        cable = Cable(Path(place) / "s")
+        monkeypatch.setenv("DOCKER_HOST", cable.host)
+        bench.on_step = lambda step: cable.cut() if "sleep" in step else None
+        with pytest.raises(TransientError) as caught:
+            bench.build(bench.image(), f"FROM {BASE}\nRUN sleep 20 # {bench.instance}\n")
+    if real is None:
+        monkeypatch.delenv("DOCKER_HOST")
+    else:
+        monkeypatch.setenv("DOCKER_HOST", real)
+    assert caught.value.reason == "EngineUnavailable"
+
+
+@pytest.mark.sandbox
+def test_apptainer_makes_a_sif_of_the_archive(bench: Bench, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The archive of either engine converts, and what the build wrote is in the image."""
+    image = bench.image()
+    bench.build(image, SMALL)
+    archive = tmp_path / "image.tar"
+    with archive.open("wb") as target:
+        bench.engine.archive(image, target)
+    place = f"{sandbox.scratch}/{bench.instance}"
+    script = (
+        f"set -e; mkdir {place}; cd {place}; cat >image.tar; export APPTAINER_CACHEDIR=$PWD APPTAINER_TMPDIR=$PWD;"
+        " apptainer --quiet build image.sif docker-archive:image.tar >&2; apptainer exec image.sif cat /word"
+    )
+    with archive.open("rb") as source:
+        argv = ["ssh", "-F", str(sandbox.ssh_config), "sandbox", script]
+        done = subprocess.run(argv, stdin=source, capture_output=True, text=True, timeout=120)
+    sandbox.ssh(f"rm -rf {place}")
+    assert done.stdout == "word\n", done.stderr
+
+
+@contextmanager
+def nowhere(monkeypatch: pytest.MonkeyPatch, host: str) -> Iterator[Engine]:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    yield Engine()
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("unix:///nonexistent/docker.sock", "there is no socket"),
+        ("tcp://127.0.0.1:1", "connection refused"),
+        ("nonsense://x", "nonsense"),
+    ],
+)
+def test_an_engine_that_is_not_there_is_unknown_and_says_where(
+    monkeypatch: pytest.MonkeyPatch, host: str, why: str
+) -> None:
+    with nowhere(monkeypatch, host) as engine:
+        seen = engine.observe()
+    assert (seen.images, seen.error_reason) == (None, "EngineUnavailable")
+    assert f"no Docker Engine answers at {host}" in seen.error
+    assert why in seen.error
+    assert "set DOCKER_HOST" in seen.error

@@ -1,0 +1,59 @@
+"""Builds as a user meets them: what is sent, what is logged, what a failure says."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Project, documents
+
+pytestmark = pytest.mark.docker
+IMAGE = {"kind": "Image", "name": "box", "build": {"context": "box"}}
+
+
+def test_an_ignored_file_is_neither_sent_nor_a_reason_to_build(
+    project: Project, own_images: None, session_name: str
+) -> None:
+    """What ``.dockerignore`` names is not in the image; a change of it plans nothing; the log is kept and shown."""
+    steps = f"FROM debian:trixie-slim\nCOPY . /context\nRUN ls -A /context && echo from-{session_name}\n"
+    project.commit(
+        {
+            "specs.yaml": documents(IMAGE),
+            "box/Dockerfile": steps,
+            "box/.dockerignore": "*.log\n",
+            "box/run.log": "first\n",
+            "box/app.py": "pass\n",
+        }
+    )
+    assert project.planned() == ["build"]
+    project.one_pass()
+    said = project.controller("image", "log", "box", expect=0).out
+    assert f"from-{session_name}\n" in said
+    assert "\napp.py\n" in said
+    assert "\nrun.log\n" not in said
+    [path] = project.controller("image", "log", "box", "--list", expect=0).out.split()
+    assert project.resource("Image", "box")["details"]["build_log"] == path
+    assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+
+    project.commit({"box/run.log": "second\n"})
+    assert project.planned() == []
+    listed = project.controller("image", "list", "box", "-o", "json", expect=0).json["images"]
+    assert [
+        each["used_by"][0] for each in listed if each["identity"] == project.resource("Image", "box")["digest"]
+    ] == ["the newest commit"]
+
+
+def test_a_failed_build_says_where_and_its_log_is_kept(project: Project, own_images: None, session_name: str) -> None:
+    """The step and its line in the message; every line in the log; an older log is there as well."""
+    first = f"FROM debian:trixie-slim\n\nRUN echo {session_name}-one \\\n && exit 3\n"
+    project.commit({"specs.yaml": documents(IMAGE), "box/Dockerfile": first})
+    ran = project.controller("reconcile", "--once", expect=1)
+    assert "(Dockerfile line 3) failed: " in ran.err
+    project.commit({"box/Dockerfile": first.replace("one", "two")})
+    project.controller("reconcile", "--once", expect=1)
+    assert f"\n{session_name}-two\n" in project.controller("image", "log", "box", expect=0).out
+    assert f"\n{session_name}-one\n" in project.controller("image", "log", "box", "--before", "1", expect=0).out
+    none = project.controller("image", "log", "box", "--before", "2", expect=3)
+    assert "NoBuildLog" in none.err
