@@ -87,12 +87,16 @@ class ClusterImages:
             WaitingError: somebody else uploads it right now (``UploadBusy``).
             TransientError: ``DiskFull``, or it did not arrive whole (``UploadFailed``): the next goes on from there.
         """
-        answer = self._run(self._script("arrived", sum=upload.sha256, size=str(upload.size)), b"", timeout_s=_ASK_S)
-        offset = next((int(words[1]) for words in answer.words if words[0] == "arrived"), 0)
+        offset = self._upload(upload, 0, progress)
+        if offset is not None and self._upload(upload, offset, progress) is not None:
+            raise TransientError("UploadFailed", f"cluster {self._cluster.name}: the upload was changed meanwhile")
+
+    def _upload(self, upload: Upload, offset: int, progress: Callable[[int], None]) -> int | None:
+        """Send what is behind ``offset``; return where to go on instead, None when all is there."""
         upload.file.seek(offset)
-        progress(offset)
         script = self._script("upload", sum=upload.sha256, size=str(upload.size), offset=str(offset))
-        self._run(script, upload.file, timeout_s=_CONVERT_S, progress=lambda sent: progress(offset + sent))
+        answer = self._run(script, upload.file, timeout_s=_CONVERT_S, progress=lambda sent: progress(offset + sent))
+        return next((int(words[1]) for words in answer.words if words[0] == "arrived"), None)
 
     def convert(self, identity: str, material: Material) -> None:
         """Make the SIF on the log-in node, check it, record its hash, and put it in place.

@@ -1,6 +1,12 @@
 # Take in the rest of an upload. Standard input: its bytes from offset on. Variables: sum (SHA-256 of all of it), size,
-# offset. A part that arrived stays, so that the next try goes on from there.
+# offset. A part that arrived stays, so that the next try goes on from there: whoever comes with another offset is told
+# how much there is, and nothing is read.
 images=$root/images
+mkdir -p "$images" || die WorkdirUnwritable "cannot write below $root"
+if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
+# What nobody came back for in a month.
+find "$images" -mindepth 1 -maxdepth 1 \( -name '.upload.*' -o -name '.gone.*' -o -name '.changed.*' \) -mtime +30 \
+  -exec rm -rf -- {} +
 file=$images/.upload.$sum
 
 fail() {
@@ -19,7 +25,27 @@ exec 9>>"$file" || die WorkdirUnwritable "cannot write below $images"
 if command -v flock >/dev/null 2>&1; then
   flock -n 9 || [ "$?" -ne 1 ] || die UploadBusy "another upload of the same image is under way"
 fi
-if [ "$(stat -c %s "$file")" != "$offset" ]; then die UploadFailed "what had arrived has changed meanwhile"; fi
+have=$(stat -c %s "$file")
+if [ "$have" -gt "$size" ]; then
+  : >"$file"
+  have=0
+fi
+free=
+{ read -r _; read -r _ _ _ free _ place; } < <(df -kP "$images" 2>/dev/null)
+case $free in
+  '' | *[!0-9]*) ;;
+  *)
+    if [ "$((free * 1024))" -lt "$((size - have))" ]; then
+      rm -f "$file"
+      die DiskFull "an upload of $((size / 1000000)) MB has no room: $((free / 1000)) MB are free on $place; make room, or set workdir elsewhere"
+    fi
+    ;;
+esac
+if [ "$have" != "$offset" ]; then
+  say "arrived $have"
+  say complete
+  exit 0
+fi
 if [ "$offset" = 0 ]; then
   # Hashed as it comes in.
   said=$({ tee --output-error=exit -a "$file" | sha256sum; } 2>&1)
