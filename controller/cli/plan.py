@@ -10,7 +10,7 @@ import click
 from controller.cli.options import Given, output_option, repository_options
 
 if TYPE_CHECKING:
-    from controller.reconcile.reconciler import Prospect
+    from controller.reconcile.passes import Prospect
 
 
 @click.command(name="plan")

@@ -11,7 +11,8 @@ import click
 from controller.cli.options import Given, output_option, repository_options
 
 if TYPE_CHECKING:
-    from controller.reconcile.reconciler import PassResult, Reconciler
+    from controller.reconcile.passes import PassResult
+    from controller.reconcile.reconciler import Reconciler
 
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 15.0

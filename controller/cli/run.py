@@ -15,7 +15,8 @@ import click
 from controller.cli.options import Given, repository_options
 
 if TYPE_CHECKING:
-    from controller.reconcile.reconciler import PassResult, Reconciler
+    from controller.reconcile.passes import PassResult
+    from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
     from controller.service.summary import PassSummary
 

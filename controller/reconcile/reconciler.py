@@ -6,30 +6,30 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import structlog
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
-from controller.model.conditions import ACTIVE, ResourceStatus, Truth
+from controller.model.conditions import ACTIVE, ResourceStatus
 from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
-from controller.model.files import FileSet
 from controller.model.observed import Observed
 from controller.model.plans import Plan
 from controller.model.resources import Desired, owner_of
-from controller.model.runs import RunRecord
 from controller.planning.brakes import TRAILER
 from controller.planning.history import History
 from controller.planning.plan import make_plan
 from controller.reconcile.applying import apply
 from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
+from controller.reconcile.commits import Commits
 from controller.reconcile.hands import Hands, Outcomes, Say
-from controller.reconcile.looking import Sight, look, remember
+from controller.reconcile.looking import look, remember
 from controller.reconcile.outcomes import with_outcomes
+from controller.reconcile.passes import PassResult, Prospect
 from controller.reconcile.pins import PINS, Pins
 from controller.reconcile.publishing import clear_leftovers
 from controller.reconcile.reporting import report
@@ -37,56 +37,17 @@ from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
 from controller.reconcile.trials import trials_of
-from controller.reconcile.upkeep import Removal, StockTaking, clear, older_commits, take_stock
+from controller.reconcile.upkeep import Removal, StockTaking, clear, take_stock
 from controller.reconcile.workplaces import sweep
 from controller.reconcile.workshop import Workshop
-from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
-from controller.specs.compile import load
-from controller.specs.templates import BUILTIN, BuiltinTree
-from controller.specs.tree import Tree
 from controller.store.journal import Journal
 from controller.store.verdicts import Verdicts
 
 log = structlog.get_logger(__name__)
 
 _PRUNE_EVERY_S = 86400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prospect:
-    """A pass up to the point where it would act: what ``controller plan`` shows."""
-
-    desired: Desired
-    sight: Sight
-    history: History
-    plan: Plan
-    before: Mapping[str, RunRecord]
-    clockworks: Mapping[str, Clockwork]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassResult:
-    """A pass that has ended. ``status_commit`` None: there was nothing new to report."""
-
-    pass_id: str
-    desired: Desired
-    observed: Observed
-    plan: Plan
-    outcomes: Outcomes
-    underway: frozenset[str]
-    """Keys of lasting actions, of this pass or of earlier ones, that go on."""
-    statuses: tuple[ResourceStatus, ...]
-    status_commit: str | None = None
-    report_error: ControllerError | None = None
-
-    @property
-    def in_progress(self) -> bool:
-        """Whether something is under way that needs no person."""
-        return any(
-            status.tasks and _is(status, "Reconciling") and not _is(status, "Stalled") for status in self.statuses
-        )
 
 
 class Reconciler:
@@ -113,6 +74,7 @@ class Reconciler:
         self._engine = engine
         self._clients = clients
         self._pins = pins
+        self.commits = Commits(mirror, settings.path, pins=pins, verdicts=verdicts)
         self._clock = clock
         self._say = say
         self._workshop = workshop or Workshop()
@@ -133,7 +95,13 @@ class Reconciler:
         standings = self._journal.resources()
         active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
         self._pins.begin(self._journal.fact(PINS))
-        desired = with_last_good(self._load(commit), standings, self._tree_or_none, self._pins.resolve, active=active)
+        desired = with_last_good(
+            self.commits.load(self.commits.tree(commit)),
+            standings,
+            self.commits.tree_or_none,
+            self._pins.resolve,
+            active=active,
+        )
         desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
         sight = look(
             desired,
@@ -211,11 +179,7 @@ class Reconciler:
         """Read the newest commit, for a command that is no pass."""
         self.mirror.fetch(self.settings.branch)
         self._pins.begin(self._journal.fact(PINS))
-        return self.load(self._tree(self.mirror.head(self.settings.branch)))
-
-    def load(self, tree: Tree) -> Desired:
-        """Return what a commit's files, or files that might become one, ask for."""
-        return load(tree, cache=self._verdicts, resolve=self._pins.resolve)
+        return self.commits.load(self.commits.tree(self.mirror.head(self.settings.branch)))
 
     def take_stock(self, *, keep_commits: int) -> StockTaking:
         """Look at every image that is kept and at what has a use for it: the newest ``keep_commits`` commits, the runs.
@@ -227,7 +191,7 @@ class Reconciler:
         return take_stock(
             ahead.desired,
             ahead.sight,
-            older_commits(self.mirror, self.settings.path, self._verdicts, ahead.desired.commit, keep_commits),
+            self.commits.before(ahead.desired.commit, keep_commits),
             self._engine,
             self._client_of(ahead.desired),
             instance=self.settings.instance,
@@ -314,7 +278,7 @@ class Reconciler:
             journal=self._journal,
             engine=self._engine,
             client_of=self._client_of(desired),
-            tree_of=self._tree_of,
+            tree_of=self.commits.tree_of,
             instance=self.settings.instance,
             state_dir=self.settings.state_dir,
             clock=self._clock,
@@ -325,27 +289,6 @@ class Reconciler:
     def _client_of(self, desired: Desired) -> Callable[[str], ClusterClient]:
         clusters = {**desired.retired, **desired.clusters}
         return lambda name: self._clients.of(clusters[name])
-
-    def _load(self, commit: str) -> Desired:
-        desired = self.load(self._tree(commit))
-        self._verdicts.save()
-        return desired
-
-    def _tree(self, commit: str) -> CommitTree:
-        return self.mirror.tree(commit, self.settings.path)
-
-    def _tree_of(self, files: FileSet) -> Tree:
-        if files.repository.startswith(BUILTIN):
-            return BuiltinTree(files.repository.removeprefix(BUILTIN))
-        if files.repository:
-            return self._pins.tree(files.repository, files.commit)
-        return self._tree(files.commit)
-
-    def _tree_or_none(self, commit: str) -> CommitTree | None:
-        try:
-            return self._tree(commit)
-        except ControllerError:
-            return None
 
     def _descends(self, commit: str) -> bool:
         """Whether a commit follows on the last one applied; the status branch remembers it when the journal is lost."""
@@ -365,7 +308,3 @@ class Reconciler:
 
 def _approved(trailers: Mapping[str, str]) -> bool:
     return trailers.get(TRAILER, "").strip().lower() in ("yes", "true")
-
-
-def _is(status: ResourceStatus, condition: str) -> bool:
-    return any(c.type == condition and c.status is Truth.TRUE for c in status.conditions)

@@ -58,7 +58,7 @@ def command(given: Given, name: str, message: str | None) -> None:
         branch = settings.branch or mirror.default_branch()
         commit = _committer(reconciler, message or f"Mend image {name}")
         edited = replace(hands, tree_of=lambda files: hands.tree_of(files) if files.repository else copy.tree())
-        session = Session(name, copy, edited, reload=reconciler.load, commit=commit, branch=branch)
+        session = Session(name, copy, edited, reload=reconciler.commits.load, commit=commit, branch=branch)
         try:
             done = session.run()
         finally:
@@ -92,7 +92,7 @@ def _committer(reconciler: Reconciler, message: str) -> Callable[[WorkingCopy], 
                     " leave with q and start again from the newest commit",
                 )
             after = EditedTree(tree, {path: (str(pygit2.hash(data)), data) for path, data in changes.items()})
-            effect = effect_of(reconciler.load(tree), reconciler.load(after))
+            effect = effect_of(reconciler.commits.load(tree), reconciler.commits.load(after))
             if effect.problems:
                 raise StalledError("SpecInvalid", f"the change would not be valid: {effect.problems[0].headline()}")
             found[:] = [effect]

@@ -1,0 +1,56 @@
+"""A pass as a value: up to the point where it would act, and when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.model.conditions import ResourceStatus, Truth
+from controller.model.errors import ControllerError
+from controller.model.observed import Observed
+from controller.model.plans import Plan
+from controller.model.resources import Desired
+from controller.model.runs import RunRecord
+from controller.planning.history import History
+from controller.reconcile.hands import Outcomes
+from controller.reconcile.looking import Sight
+from controller.reconcile.schedules import Clockwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """A pass up to the point where it would act: what ``controller plan`` shows."""
+
+    desired: Desired
+    sight: Sight
+    history: History
+    plan: Plan
+    before: Mapping[str, RunRecord]
+    clockworks: Mapping[str, Clockwork]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """A pass that has ended. ``status_commit`` None: there was nothing new to report."""
+
+    pass_id: str
+    desired: Desired
+    observed: Observed
+    plan: Plan
+    outcomes: Outcomes
+    underway: frozenset[str]
+    """Keys of lasting actions, of this pass or of earlier ones, that go on."""
+    statuses: tuple[ResourceStatus, ...]
+    status_commit: str | None = None
+    report_error: ControllerError | None = None
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether something is under way that needs no person."""
+        return any(
+            status.tasks and _is(status, "Reconciling") and not _is(status, "Stalled") for status in self.statuses
+        )
+
+
+def _is(status: ResourceStatus, condition: str) -> bool:
+    return any(c.type == condition and c.status is Truth.TRUE for c in status.conditions)
