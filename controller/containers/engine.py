@@ -37,7 +37,7 @@ class Engine:
     def observe(self) -> EngineObservation:
         """Return the identities that are there; Unknown, with the reason, when the engine does not answer."""
         try:
-            with _client(_ANSWER_S) as client:
+            with connected(_ANSWER_S) as client:
                 images = client.images(filters={"label": IDENTITY_LABEL})
         except ControllerError as error:
             return EngineObservation(images=None, error_reason=error.reason, error=error.message)
@@ -49,7 +49,7 @@ class Engine:
         Raises:
             TransientError: the engine does not answer.
         """
-        with _client(_ANSWER_S) as client:
+        with connected(_ANSWER_S) as client:
             found = client.images(filters={"label": IDENTITY_LABEL})
             used = {str(container["ImageID"]) for container in client.containers(all=True)}
         return tuple(sorted((_read(image, used) for image in found), key=lambda image: (image.created, image.id)))
@@ -62,7 +62,7 @@ class Engine:
         """
         from docker.errors import NotFound
 
-        with _client(_ANSWER_S) as client:
+        with connected(_ANSWER_S) as client:
             for name in image.names or (image.id,):
                 try:
                     # By its own name only, and never by force: another name, or a container, keeps it.
@@ -78,7 +78,7 @@ class Engine:
                 away (``EngineUnavailable``).
             StalledError: the Dockerfile cannot be parsed (``DockerfileInvalid``).
         """
-        with _client(_BUILD_SILENCE_S) as client:
+        with connected(_BUILD_SILENCE_S) as client:
             stream = client.build(
                 fileobj=context,
                 custom_context=True,
@@ -118,7 +118,7 @@ class Engine:
             TransientError: the engine went away or no longer has the image.
         """
         size = 0
-        with _client(_BUILD_SILENCE_S) as client:
+        with connected(_BUILD_SILENCE_S) as client:
             for chunk in client.get_image(_name_of(image), chunk_size=1 << 20):
                 target.write(chunk)
                 size += len(chunk)
@@ -133,7 +133,7 @@ class Engine:
             TransientError: the engine did not answer.
         """
         name = reference.path.removeprefix("library/") if reference.host == HUB else reference.name
-        with _client(_ANSWER_S) as client:
+        with connected(_ANSWER_S) as client:
             found = client.images(name=f"{name}:{reference.tag}")
             if not found:
                 return None
@@ -150,7 +150,7 @@ class Engine:
             TransientError: the registry does not let us (``RegistryUnauthorized``) or something went wrong.
         """
         assert image.registry is not None
-        with _client(_BUILD_SILENCE_S) as client:
+        with connected(_BUILD_SILENCE_S) as client:
             client.tag(f"controller/{image.name}:{short(image.identity)}", image.registry, short(image.identity))
             digest = ""
             for chunk in client.push(image.registry, tag=short(image.identity), stream=True, decode=True):
@@ -167,7 +167,7 @@ class Engine:
         """Give an image that the engine has by identity the name that ``archive`` asks for."""
         if isinstance(image.origin, RegistryImage):
             return
-        with _client(_ANSWER_S) as client:
+        with connected(_ANSWER_S) as client:
             found = _id_of(client, image.identity)
             if found is None:
                 raise TransientError("ImageGone", f"image {image.name} is no longer on the Docker Engine")
@@ -182,7 +182,7 @@ def _name_of(image: Image) -> str:
 
 
 @contextmanager
-def _client(timeout_s: int) -> Iterator[APIClient]:
+def connected(timeout_s: int) -> Iterator[APIClient]:
     """Yield a connected client; whatever the SDK raises inside becomes one of our errors.
 
     The SDK takes longer to import than a pass without it takes, so it is imported here.

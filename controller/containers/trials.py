@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from controller.containers.engine import _client as connected
+from controller.containers.engine import connected
 from controller.model.errors import ControllerError, StalledError, TransientError, WaitingError
 from controller.model.images import RegistryImage
 

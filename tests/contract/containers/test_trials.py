@@ -101,7 +101,7 @@ def test_what_takes_too_much_memory_is_ended(run: ContainerRun) -> None:
 
 def test_gpus_are_asked_for(run: ContainerRun) -> None:
     """``gpus`` becomes a request for all of the engine's GPUs; an engine without the runtime for it says what to do."""
-    from controller.containers.engine import _client as connected
+    from controller.containers.engine import connected
     from controller.containers.trials import options
 
     with connected(60) as client:
