@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pygit2
 from pygit2.enums import CredentialType, FetchPrune
@@ -30,7 +31,7 @@ from controller.repository.auth import (
 )
 from controller.repository.failures import repository_not_found, translate
 from controller.repository.knownhosts import HostKeys, keys_of
-from controller.repository.url import RemoteUrl, is_loopback
+from controller.repository.url import DEFAULT_PORTS, RemoteUrl, is_loopback
 
 FETCH, PUSH = 0, 1
 """``GIT_DIRECTION_*`` of git2/net.h."""
@@ -150,6 +151,12 @@ class Connection(pygit2.RemoteCallbacks):
                 f"{shown}: the server refused the log-in as {ssh_user(self._url)}; tried: {'; '.join(self._tried)}."
                 " Add the public key to the account, or name another identity file"
             )
+        if not _same_server(url, self._url):
+            # libgit2 follows redirects, and asks here with the address that it was led to.
+            raise AuthenticationFailed(
+                f"{shown}: the server redirects to another one, which asks for a log-in; nothing was sent there."
+                " Write the address that it redirects to"
+            )
         if not allowed_types & CredentialType.USERPASS_PLAINTEXT:
             raise AuthenticationFailed(f"{shown}: the server takes no user name and token")
         if self._token_given:
@@ -167,6 +174,17 @@ class Connection(pygit2.RemoteCallbacks):
     def sideband_progress(self, string: str) -> None:
         """Keep what the server prints, up to a limit."""
         self.said = (self.said + string)[-MAX_SAID:]
+
+
+def _same_server(asking: str, url: RemoteUrl) -> bool:
+    """Return whether who asks for a log-in over http is the server that was written down."""
+    try:
+        parts = urlsplit(asking)
+        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    ports = (port or DEFAULT_PORTS.get(scheme), url.port or DEFAULT_PORTS.get(url.scheme))
+    return (scheme, host.lower()) == (url.scheme, url.host.lower()) and ports[0] == ports[1]
 
 
 def connect(repo: pygit2.Repository, url: RemoteUrl, auth: RemoteAuth, direction: int = FETCH) -> Connection:

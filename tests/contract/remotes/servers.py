@@ -98,6 +98,8 @@ class HttpGit:
         self.requests: list[tuple[str, str | None]] = []
         """Path and Authorization header of every request."""
         self.fail_with: int | None = None
+        self.redirect_to: str | None = None
+        """Where every request is led, as the beginning of an address."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(root, self))
         self._server.daemon_threads = True
         self.scheme = "http"
@@ -149,6 +151,8 @@ def _handler(root: Path, owner: HttpGit) -> type[BaseHTTPRequestHandler]:
             owner.requests.append((self.path, given))
             if owner.fail_with is not None:
                 self._answer(owner.fail_with, [], b"")
+            elif owner.redirect_to is not None:
+                self._answer(302, [("Location", owner.redirect_to + self.path)], b"")
             elif owner.token is not None and given != expected:
                 self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
             else:

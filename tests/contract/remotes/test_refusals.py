@@ -17,7 +17,7 @@ from controller.repository.auth import AuthenticationFailed, RemoteAuth
 from controller.repository.failures import CertificateRejected, HostKeyRejected, Unreachable
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import BRANCH, StatusBranch
-from tests.contract.remotes.conftest import Backend, git
+from tests.contract.remotes.conftest import Backend, Origin, git
 from tests.contract.remotes.servers import TOKEN, HttpGit, Sshd, black_hole, free_port, keygen, public_key
 
 BOUND_S = 10.0
@@ -341,3 +341,20 @@ def wait_for(condition: object, deadline_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         threading.Event().wait(0.01)
+
+
+def test_the_token_does_not_follow_a_redirect(http: HttpGit, origin: Origin, tmp_path: Path) -> None:
+    """Whoever can make the server redirect, by a path of their own on it, would else be sent the token."""
+    elsewhere = HttpGit(origin.bare.parent)
+    http.redirect_to = f"http://localhost:{elsewhere.port}"
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    mirror = Mirror(tmp_path / "mirror", http.url(origin.bare), RemoteAuth(token_file=token, timeout_s=20))
+    try:
+        with pytest.raises(AuthenticationFailed, match="redirects to another one"):
+            mirror.fetch("main")
+        assert elsewhere.requests, "the redirect was followed"
+        assert {given for _, given in elsewhere.requests} == {None}
+    finally:
+        elsewhere.close()
