@@ -21,7 +21,7 @@ from controller.repository.auth import AuthenticationFailed, RemoteAuth
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
 from controller.repository.remote import Advertisement, Connection, connect
-from controller.repository.url import RemoteUrl, is_loopback, parse_url
+from controller.repository.url import RemoteUrl, may_be_here, parse_url
 
 _PINS = "refs/pins/"
 """A commit that was ever in force is kept by a ref of its own: a branch may move away from it."""
@@ -158,7 +158,7 @@ def _check_place(url: RemoteUrl, specs: RemoteUrl) -> None:
 
 
 def _is_here(url: RemoteUrl) -> bool:
-    return url.is_path or is_loopback(url.host)
+    return url.is_path or may_be_here(url.host)
 
 
 def _place(ref: str, there: Advertisement) -> tuple[str, str] | None:

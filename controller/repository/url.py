@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -97,6 +99,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def may_be_here(host: str) -> bool:
+    """Return whether a host may be this machine by any spelling, for refusals; ``is_loopback`` is for permissions.
+
+    Names of this machine's own are not known here; a resolver that leads elsewhere here is not either.
+    """
+    name = host.lower().rstrip(".")
+    if name in ("localhost", "localhost.localdomain") or name.endswith(".localhost") or name.startswith("ip6-"):
+        return True
+    with suppress(OSError):
+        # 127.1, 2130706433, 0x7f.0.0.1: as resolvers read them.
+        name = socket.inet_ntoa(socket.inet_aton(name))
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
 
 
 def _parse_schemed(text: str) -> RemoteUrl:

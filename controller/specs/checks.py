@@ -91,6 +91,8 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
         # Never a path, nor a transport such as ext:: that runs a program: this is opened on the controller's machine.
         if re.match(r"https?://[^/]*@", value):
             self._say(field, "must not hold a user name or a password", "name a repository that anybody can read")
+        elif "?" in value or "#" in value:
+            self._say(field, 'must not have "?" or "#" in it', "a commit is no place for a token: remove it")
         elif _NOT_LINE.search(value) or "::" in value or _GIT_ADDRESS.fullmatch(value) is None:
             self._say(field, "must be an address such as https://host/group/name or git@host:group/name")
 
@@ -135,7 +137,7 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
     def _check_with_git_url(self, field: Any, value: Any) -> None:
         if _NOT_LINE.search(value) or not value.strip() or value != value.strip():
             self._say(field, "must be the address of a Git repository, without control characters or outer blanks")
-        elif _PASSWORD.search(value):
+        elif _PASSWORD.search(value) or re.match(r"https?://[^/]*@", value):
             self._say(field, "must not hold a password or a token", "a commit is no place for a secret: remove it")
         elif not value.startswith(("/", "~")) and ":" not in value:
             self._say(field, "must be an address such as https://host/group/repository.git")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from controller.model.errors import ConfigurationError
 from controller.repository.identity import instance_of
-from controller.repository.url import is_loopback, parse_url
+from controller.repository.url import is_loopback, may_be_here, parse_url
 
 SAME = [
     "https://git.example.org/lab/specs",
@@ -136,3 +136,18 @@ def test_loopback() -> None:
     """Only names that can be nothing else."""
     assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.1.2.3", "::1")))
     assert not any(map(is_loopback, ("localhost.example.org", "10.0.0.1", "127.example.org", "")))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST.", "x.localhost", "localhost.localdomain", "ip6-localhost", "127.1", "2130706433",
+     "0x7f.0.0.1", "0.0.0.0", "0", "::1", "::", "::ffff:127.0.0.1"],
+)  # fmt: skip
+def test_every_spelling_of_this_machine_is_known(host: str) -> None:
+    """What specs from elsewhere must not name is refused however it is written."""
+    assert may_be_here(host)
+
+
+@pytest.mark.parametrize("host", ["git.example.org", "10.0.0.1", "localhost.example.org", "::2", "128.0.0.1"])
+def test_other_hosts_are_not_taken_for_this_machine(host: str) -> None:
+    assert not may_be_here(host)
