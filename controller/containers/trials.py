@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 TRIAL_LABEL = "controller.trial"
+DEADLINE_LABEL = "controller.deadline"
+"""When it has ended for certain if its controller lives: seconds since the epoch."""
 INSTANCE_LABEL = "controller.instance"
 REPOSITORY, DATA, HOME = "/trial/repository", "/trial/data", "/trial/home"
 """Where clone, data and a home directory are inside a container: the same for every test."""
@@ -139,6 +141,23 @@ class Containers:
                         client.remove_container(container["Id"], force=True, v=True)
             return len(found)
 
+    def remove_overdue(self, instance: str, now: float) -> int:
+        """Take away an instance's containers whose time is long over; return how many others of it there are.
+
+        Raises:
+            TransientError: the engine refused or went away.
+        """
+        left = 0
+        with connected(_ANSWER_S) as client:
+            for container in client.containers(all=True, filters={"label": [f"{INSTANCE_LABEL}={instance}"]}):
+                deadline = container.get("Labels", {}).get(DEADLINE_LABEL, "")
+                if not deadline.isdigit() or now < int(deadline):
+                    left += TRIAL_LABEL in container.get("Labels", {})
+                    continue
+                with suppress(*_refusals()):
+                    client.remove_container(container["Id"], force=True, v=True)
+        return left
+
 
 class _Watch:
     """Ends a container that takes too long, or with its controller, from a thread of its own."""
@@ -196,7 +215,11 @@ def options(client: APIClient, run: ContainerRun) -> dict[str, Any]:
         "working_dir": run.workdir,
         # The account has no name in the image; programs that ask for one look here first.
         "environment": {"HOME": HOME, "USER": "controller", "LOGNAME": "controller", **run.env},
-        "labels": {TRIAL_LABEL: run.trial, INSTANCE_LABEL: run.instance},
+        "labels": {
+            TRIAL_LABEL: run.trial,
+            INSTANCE_LABEL: run.instance,
+            DEADLINE_LABEL: str(int(time.time()) + run.time_s + _MARGIN_S),
+        },
         "host_config": client.create_host_config(
             mounts=mounts,
             init=True,

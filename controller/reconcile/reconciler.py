@@ -38,7 +38,7 @@ from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
 from controller.reconcile.trials import trials_of
 from controller.reconcile.upkeep import Removal, StockTaking, clear, take_stock
-from controller.reconcile.workplaces import sweep
+from controller.reconcile.workplaces import sweep, sweep_unknown
 from controller.reconcile.workshop import Workshop
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
@@ -150,6 +150,7 @@ class Reconciler:
             on_plan(ahead.plan)
             hands = self.hands(ahead.desired)
             sweep(hands)
+            sweep_unknown(hands)
             if not self._workshop.underway:
                 clear_leftovers(self.settings.state_dir, ahead.desired.images.values())
             stop = stop or threading.Event()

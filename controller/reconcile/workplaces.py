@@ -30,6 +30,8 @@ from controller.specs.placeholders import DATA_DIRECTORY, with_values
 log = structlog.get_logger(__name__)
 
 _ASK_AGAIN_S = 20.0
+_NONE_UNKNOWN = "no unknown trials"
+"""Fact in the journal: the engine was asked for containers of tests from before the journal, and has none."""
 Output = Callable[[bytes], None]
 
 
@@ -39,6 +41,11 @@ class Workplace:
 
     directory: Path
     data: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """What its containers are known by: other controllers of the same instance have workplaces of this name too."""
+        return label_of(self.directory)
 
     @property
     def repository(self) -> Path:
@@ -67,7 +74,7 @@ def workplace(hands: Hands, name: str, whose: str) -> Iterator[Workplace]:
     """
     place = Workplace(directory=hands.state_dir / "trials" / f"test-{name}")
     with _lock(place.directory, whose):
-        hands.containers.remove(place.directory.name, hands.instance)
+        hands.containers.remove(place.label, hands.instance)
         discard(place.directory)
         for each in (place.repository, place.home):
             each.mkdir(parents=True)
@@ -75,6 +82,11 @@ def workplace(hands: Hands, name: str, whose: str) -> Iterator[Workplace]:
             yield place
         finally:
             discard(place.directory)
+
+
+def label_of(directory: Path) -> str:
+    """Return the label of a workplace's containers: its name, and where it is."""
+    return f"{directory.name}-{short(digest_of(str(directory.resolve())))}"
 
 
 def name_of(image: Image, test: ImageTest) -> str:
@@ -106,7 +118,7 @@ def container_of(hands: Hands, image: Image, test: ImageTest, place: Workplace, 
         workdir=REPOSITORY,
         mounts=place.mounts,
         user=f"{os.getuid()}:{os.getgid()}",
-        trial=place.directory.name,
+        trial=place.label,
         instance=hands.instance,
         env=test.env,
         gpus=test.gpus,
@@ -135,12 +147,25 @@ def sweep(hands: Hands) -> None:
     for place in (hands.state_dir / "trials").glob("test-*/"):
         try:
             with _lock(place, place.name):
-                hands.containers.remove(place.name, hands.instance)
+                hands.containers.remove(label_of(place), hands.instance)
                 discard(place)
         except WaitingError:
             continue
         except ControllerError as error:
             log.warning("trial_not_swept", trial=place.name, reason=error.reason, message=error.message)
+
+
+def sweep_unknown(hands: Hands) -> None:
+    """After the state directory was lost: take away tests' containers that nobody knows of, when their time is over."""
+    if hands.journal.fact(_NONE_UNKNOWN) is not None:
+        return
+    try:
+        left = hands.containers.remove_overdue(hands.instance, hands.clock())
+    except ControllerError as error:
+        # Where no engine answers there is no test either, and asking in each pass would cost each pass.
+        left = 0 if error.reason == "EngineUnavailable" else 1
+    if not left:
+        hands.journal.save_fact(_NONE_UNKNOWN, "1")
 
 
 def discard(directory: Path) -> None:

@@ -122,7 +122,7 @@ class Session:
             workdir="",
             mounts=(),
             user="",
-            trial=place.directory.name,
+            trial=place.label,
             instance=self._hands.instance,
         )
         return Stuck(message=error.message, log=log, inside=run, inside_what=f"the last good layer, {layers[-1]}")
