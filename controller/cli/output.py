@@ -47,13 +47,24 @@ def console(*, err: bool = False) -> Console:
     )
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, stretch: str = "") -> None:
-    """Print rows under headings; the column ``stretch`` takes what room is left and wraps in it, or below its row."""
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, stretch: str = "", spare: Sequence[str] = ()
+) -> None:
+    """Print rows under headings; the column ``stretch`` takes what room is left and wraps in it, or below its row.
+
+    The columns ``spare`` are left out, one after the other, where the terminal is too narrow for all.
+    """
     from rich.cells import cell_len
 
     target = console()
-    at = headings.index(stretch) if stretch in headings else None
     widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    for name in spare:
+        if sum(widths) + 2 * len(widths) <= target.width + 2:
+            break
+        gone = headings.index(name)
+        headings, *rows = ([cell for index, cell in enumerate(row) if index != gone] for row in (headings, *rows))
+        del widths[gone]
+    at = headings.index(stretch) if stretch in headings else None
     if at is not None and target.width - sum(widths) + widths[at] - 2 * len(widths) < min(widths[at], _LEAST_STRETCH):
         _print_stacked(target, headings, rows, at)
         return

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 15.0
+_INTERRUPTED = 130
 
 
 @click.command(name="reconcile")
@@ -46,16 +53,21 @@ def command(given: Given, once: bool, wait: bool, timeout: str, verbose: bool, o
         raise click.BadParameter(str(error), param_hint="--timeout") from error
     configure_logging("info" if verbose else "critical")
     settings = settings_from(given)
-    narrator = Narrator()
+    narrator, stop = Narrator(), threading.Event()
     try:
-        with only_one(settings), open_reconciler(settings, say=narrator.say) as reconciler:
-            result = _until_settled(reconciler, narrator, patience_s) if wait else _one(reconciler, narrator)
+        with only_one(settings), _interruptible(stop), open_reconciler(settings, say=narrator.say) as reconciler:
+            if wait:
+                result = _until_settled(reconciler, narrator, patience_s, stop)
+            else:
+                result = _one(reconciler, narrator, stop)
     except WaitingError as error:
         if error.reason != "PassUnderway":
             raise
         click.echo(f"{error.message}; nothing done", err=True)
         return
     _show(result, output)
+    if stop.is_set():
+        sys.exit(_INTERRUPTED)
     if wait and result.in_progress:
         click.echo(f"gave up after {timeout}: something is still in progress", err=True)
         sys.exit(1)
@@ -89,23 +101,40 @@ class Narrator:
             click.echo(f"  {self._titles.get(key, key)}: {text}", err=True)
 
 
-def _one(reconciler: Reconciler, narrator: Narrator) -> PassResult:
-    return reconciler.run_pass(on_plan=narrator.announce)
+@contextmanager
+def _interruptible(stop: threading.Event) -> Iterator[None]:
+    """With the first Ctrl+C nothing new begins; the second ends the process, which is safe at any instant."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(_INTERRUPTED)
+        stop.set()
+        # Not by click: a handler runs wherever the program is, and that may be in the middle of a line.
+        os.write(2, b"\nfinishing what is under way, nothing new begins; Ctrl+C again ends at once\n")
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _until_settled(reconciler: Reconciler, narrator: Narrator, patience_s: float) -> PassResult:
+def _one(reconciler: Reconciler, narrator: Narrator, stop: threading.Event) -> PassResult:
+    return reconciler.run_pass(stop, on_plan=narrator.announce)
+
+
+def _until_settled(reconciler: Reconciler, narrator: Narrator, patience_s: float, stop: threading.Event) -> PassResult:
     """Run passes until nothing is in progress, saying each time what has changed."""
     deadline = time.monotonic() + patience_s
     pause_s, said = _FIRST_PAUSE_S, ""
     while True:
-        result = _one(reconciler, narrator)
+        result = _one(reconciler, narrator, stop)
         line = _in_a_line(result)
         if line != said:
             click.echo(line, err=True)
             said, pause_s = line, _FIRST_PAUSE_S
-        if not result.in_progress or time.monotonic() + pause_s > deadline:
+        if not result.in_progress or time.monotonic() + pause_s > deadline or stop.wait(pause_s):
             return result
-        time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _LAST_PAUSE_S)
 
 

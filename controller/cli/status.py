@@ -178,7 +178,7 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
         if wide:
             headings.append("RUN DIR")
             rows = [[*row, task.run_dir or ""] for row, task in zip(rows, status.tasks, strict=True)]
-        print_table(headings, rows)
+        print_table(headings, rows, spare=("ENDED", "STARTED", "TRY", "EXIT", "JOB"))
     for task in status.tasks:
         if task.stderr_tail and task.state is TaskState.FAILED:
             tail = "\n".join(f"    {line}" for line in task.stderr_tail.splitlines()[-15:])

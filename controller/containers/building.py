@@ -23,7 +23,8 @@ _SHOWN = 500
 _LOG_BYTES = 256 << 20
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_=>()#][0-9A-B]?)")
 """Control sequences of ECMA-48: CSI, OSC (titles, links), and short ones."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""C0, C1 (8-bit CSI among them), and what turns the direction of text round."""
 _STEP = re.compile(r"(?:\[\d+/\d+\] )?step (\d+)/(\d+) ?: ?(.*)", re.IGNORECASE)
 """``Step 4/7 : RUN make`` (Docker) and ``[1/2] STEP 4/7: RUN make`` (Podman)."""
 _CONTINUED = re.compile(r"\\[ \t]*$")

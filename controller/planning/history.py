@@ -28,7 +28,7 @@ class History:
     underway: frozenset[str] = frozenset()
     statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
-    build_logs: Mapping[str, str] = field(default_factory=dict)
+    build_logs: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Name of an image -> where the log of its newest build is."""
     approved: bool = False
     descends: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.model.conditions import ResourceStatus, Truth
+from controller.model.digests import short
 from controller.model.files import FileSet
 from controller.model.images import Build, Image, RegistryImage, SifFile
 from controller.model.observed import ClusterObservation, Observed
@@ -84,8 +85,8 @@ def image_status(
     details |= {f"sif.{name}": "present" for name, there in where.items() if there}
     details |= {name: value for name, value in trial_details(image, history).items() if value}
     failed = next((f for key, f in sorted(history.failures.items()) if _concerns(key, image)), None)
-    if image.name in history.build_logs:
-        details["build_log"] = history.build_logs[image.name]
+    if (log := history.build_logs.get((image.name, short(image.identity)))) is not None:
+        details["build_log"] = log
     details |= pins_of(image)
     busy = next((underway(key) for key in sorted(history.underway) if _concerns(key, image)), None)
     waiting = [waits[task.id] for job in jobs for task in job.tasks if task.id in waits]

@@ -162,7 +162,7 @@ def _plan_build(draft: Draft, image: Image, *, why: str) -> tuple[str | None, Wa
     engine = draft.observed.engine
     if engine is not None and image.identity in (engine.images or ()):
         return None, None
-    build = BuildImage(image=image, build=image.origin, why=f"{why}, nor has the Docker Engine the image")
+    build = BuildImage(image=image, build=image.origin, why=f"{why}; the Docker Engine does not have the image")
     failure = draft.recent(build.key)
     if failure is not None:
         return None, wait_for(failure)

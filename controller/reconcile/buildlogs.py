@@ -32,7 +32,7 @@ def logs_of(state_dir: Path, name: str) -> list[Path]:
     return sorted((state_dir / "builds" / name).glob("*.log"), reverse=True)
 
 
-def newest_logs(state_dir: Path) -> dict[str, str]:
-    """Return the path of the newest log by the image's name."""
-    directories = sorted((state_dir / "builds").glob("*/"))
-    return {place.name: str(logs[0]) for place in directories if (logs := logs_of(state_dir, place.name))}
+def newest_logs(state_dir: Path) -> dict[tuple[str, str], str]:
+    """Return the path of the newest log by the image's name and the first 12 digits of its identity."""
+    found = sorted((state_dir / "builds").glob("*/*.log"))
+    return {(path.parent.name, path.stem.rpartition("-")[2]): str(path) for path in found}

@@ -12,6 +12,7 @@ from typing import Any
 
 from controller.clusters.provenance import Provenance
 from controller.model.conditions import TaskStatus
+from controller.model.images import SifFile
 from controller.model.resources import Desired, Job, Task
 
 _IMAGE_NONE = "the job runs in no image"
@@ -87,6 +88,10 @@ def _image(sources: Sources, lock: Mapping[str, Any], why: str) -> list[Link]:
     job = _job(sources.then, sources.job)
     name = f"image {job.image}" if job is not None and job.image else ""
     identity = Link(name="image", value=lock.get("image"), note=name if "image" in lock else why)
+    image = sources.then.images.get(job.image) if sources.then and job is not None and job.image else None
+    if image is not None and isinstance(origin := image.origin, SifFile):
+        note = f"as the spec has it, of {origin.path}" if origin.sha256 else f"{origin.path}: the spec gives no sha256"
+        return [identity, Link(name="sif_sha256", value=origin.sha256, note=note)]
     size = f"{seen.sif_bytes} bytes" if seen.sif_bytes is not None else ""
     fault = sources.unasked or seen.faults.get("sif", "")
     return [identity, Link(name="sif_sha256", value=seen.sif_sha256, note=size if seen.sif_sha256 else fault)]

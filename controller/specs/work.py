@@ -108,6 +108,9 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
         message = f'cluster "{cluster.name}" runs no containers (containers: none), so a job on it has no image'
         remedy = "remove image, or set the cluster's containers"
         wrong.append(assembly.invalid(document, unit.path("image"), message, remedy))
+    if data.get("binds") and "image" not in data:
+        message = '"binds" is of no use without an image: the command runs outside of any container'
+        wrong.append(assembly.invalid(document, unit.path("binds"), message, "name an image, or remove binds"))
     if wrong or cluster is None:
         raise InvalidError
     late = late_values(assembly, document, unit, jobs, cluster)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import stat
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Project, documents
+from tests.e2e.harness import Project, documents, wait_for
 
 pytestmark = pytest.mark.docker
 IMAGE = {"kind": "Image", "name": "box", "build": {"context": "box"}}
@@ -57,3 +58,24 @@ def test_a_failed_build_says_where_and_its_log_is_kept(project: Project, own_ima
     assert f"\n{session_name}-one\n" in project.controller("image", "log", "box", "--before", "1", expect=0).out
     none = project.controller("image", "log", "box", "--before", "2", expect=3)
     assert "NoBuildLog" in none.err
+
+
+def test_ctrl_c_lets_a_build_end_and_begins_nothing_new(project: Project, own_images: None, session_name: str) -> None:
+    """It says so at once; a second one does not wait."""
+    steps = f"FROM debian:trixie-slim\nRUN echo {session_name}; sleep 5\n"
+    project.commit({"specs.yaml": documents(IMAGE), "box/Dockerfile": steps})
+    process = project.start("reconcile", "--once")
+    wait_for("the build has begun", lambda: "Step 2/" in project.said())
+    process.send_signal(signal.SIGINT)
+    wait_for("it is said", lambda: "finishing what is under way" in project.said())
+    assert process.wait(60) == 130
+    assert project.condition("Image", "box", "Ready")[0] == "True"
+
+    project.commit({"box/Dockerfile": steps.replace("sleep 5", "sleep 600")})
+    said = len(project.said())
+    process = project.start("reconcile", "--wait")
+    wait_for("the build has begun", lambda: "Step 2/" in project.said()[said:])
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        wait_for("it is said", lambda: "finishing what is under way" in project.said()[said:])
+    assert process.wait(20) == 130

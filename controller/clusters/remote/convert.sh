@@ -4,7 +4,7 @@ mkdir -p "$images" "$root/cache" "$root/tmp" || die WorkdirUnwritable "cannot wr
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
 alone
 if [ -n "${name:-}" ]; then use_image "$identity" "$name" || die WorkdirUnwritable "cannot write below $base"; fi
-if [ -s "$target" ]; then
+if [ -f "$target" ] && [ -s "$target" ]; then
   if [ -n "$upload" ]; then rm -f "$archive"; fi
   say "present $identity"
   say complete

@@ -21,5 +21,5 @@ fi
 # A job that the scheduler has started again.
 rm -f "$making/failed"
 alone
-if [ ! -s "$target" ]; then make_sif; fi
+if [ ! -f "$target" ] || [ ! -s "$target" ]; then make_sif; fi
 rm -rf "$making"

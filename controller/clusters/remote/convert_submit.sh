@@ -16,7 +16,7 @@ finish() {
   exit 0
 }
 
-if [ -s "$target" ]; then
+if [ -f "$target" ] && [ -s "$target" ]; then
   retire
   finish "present $identity"
 fi

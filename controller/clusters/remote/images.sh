@@ -80,6 +80,6 @@ make_sif() {
   # Before the SIF is there, since nobody comes back for them afterwards.
   if [ -n "$upload" ]; then rm -f "$archive"; fi
   rm -f "$images/.changed.$identity.sif"
-  mv -f "$sif" "$target" || die WorkdirUnwritable "cannot rename the SIF into $images"
+  mv -fT "$sif" "$target" || die WorkdirUnwritable "cannot rename the SIF into $images"
   failpoint convert.rename.after
 }

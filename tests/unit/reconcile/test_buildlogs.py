@@ -16,8 +16,11 @@ def test_the_newest_logs_of_each_image_are_kept(tmp_path: Path) -> None:
     kept = logs_of(tmp_path, "box")
     assert [path.read_text().split()[1] for path in kept] == [str(KEPT + 2 - back) for back in range(KEPT)]
     assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
-    assert newest_logs(tmp_path)["box"] == str(kept[0])
-    assert set(newest_logs(tmp_path)) == {"box", "other"}
+    with open_log(tmp_path, "box", "c" * 64, 2e9):
+        pass
+    newest = newest_logs(tmp_path)
+    assert newest["box", "a" * 12] == str(kept[0]), "of each identity its own, whatever was built later"
+    assert set(newest) == {("box", "a" * 12), ("box", "c" * 12), ("other", "b" * 12)}
 
 
 def test_without_a_build_there_is_no_log(tmp_path: Path) -> None:

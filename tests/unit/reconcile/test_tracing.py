@@ -8,7 +8,7 @@ from typing import Any
 from controller.clusters.provenance import Provenance
 from controller.model.conditions import TaskState, TaskStatus
 from controller.model.files import Source
-from controller.model.images import Image, RegistryImage
+from controller.model.images import Image, RegistryImage, SifFile
 from controller.model.resources import Desired, Job, LateValue, Metric, Results, Task
 from controller.reconcile.tracing import Link, Sources, chain
 
@@ -109,3 +109,14 @@ def test_an_image_from_outside_of_the_commit_is_not_compared() -> None:
     now = replace(now, jobs={"train": replace(inside, tasks=(replace(task, command="other"),))})
     link = links(now=now, seen=seen)["up_to_date"]
     assert (link.value, link.note) == (False, "the spec has changed since: command")
+
+
+def test_a_sif_that_was_there_already_is_not_said_to_be_gone() -> None:
+    """Nobody recorded its hash: what the spec gives is what is known."""
+    job = replace(JOB, image="tool")
+    for sha256, note in ((None, "/s/x.sif: the spec gives no sha256"), ("f" * 64, "as the spec has it, of /s/x.sif")):
+        origin = SifFile(path="/s/x.sif", sha256=sha256)
+        image = Image(name="tool", source=JOB.source, identity="i", origin=origin)
+        then = replace(DESIRED, jobs={"train": job}, images={"tool": image})
+        link = links(then=then, seen=replace(SEEN, lock={**LOCK, "image": "i"}))["sif_sha256"]
+        assert (link.value, link.note) == (sha256, note)

@@ -6,8 +6,18 @@ import pytest
 
 from controller.specs.checks import Checker
 from tests.unit.specs.test_spec_work import digests, job, load
+from tests.unit.specs.trees import GOOD, desired
 
 JOB = {"kind": "Job", "name": "a", "cluster": "b", "command": "x"}
+BOX = f"""\
+kind: Cluster
+name: box
+scheduler: local
+---
+kind: Image
+name: i
+from: r.example.org/i@sha256:{"0" * 64}
+"""
 IMAGE = {"kind": "Image", "name": "a", "build": {"context": "."}}
 
 
@@ -41,9 +51,15 @@ def test_what_a_job_binds_is_part_of_its_digest() -> None:
     """With a matrix and without; a job that binds nothing has the digest that it always had."""
     for fields in ("", "matrix: {k: [1]}"):
         plain, none, one, other = (
-            load(job("a", f"{fields}\n{binds}")).jobs["a"]
+            load(BOX, job("a", f"{fields}\n{binds}\nimage: i").replace("cluster: good", "cluster: box")).jobs["a"]
             for binds in ("", "binds: []", "binds: [/a]", "binds: ['/a:/b']")
         )
         assert digests(plain) == digests(none)
         assert len({*digests(plain), *digests(one), *digests(other)}) == 3
         assert one.binds == ("/a",)
+
+
+def test_binds_without_an_image_are_refused() -> None:
+    """The command runs outside of any container, where nothing is bound: to pass over the field would be a surprise."""
+    [problem] = desired({"a.yaml": GOOD + job("a", "binds: [/data]")}).problems
+    assert problem.message.startswith('"binds" is of no use without an image')
