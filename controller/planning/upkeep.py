@@ -13,6 +13,7 @@ from controller.model.images import Build, Image, RegistryImage, SifFile
 from controller.model.stored import EngineImage, Leftover, Store
 
 ENGINE = "engine"
+_HALF_MADE = "left by a build (docker image prune)"
 """Where images are that are on no cluster."""
 
 
@@ -119,7 +120,7 @@ def stock_of(
 def _on_engine(uses: Uses, image: EngineImage, instance: str) -> Copy:
     words = list(uses.of(image.identity, [image.name]))
     if image.instance != instance:
-        words.append(f"instance {image.instance or 'unknown'}")
+        words.append(f"instance {image.instance}" if image.instance else _HALF_MADE)
     if image.in_container:
         words.append("a container")
     words += [f"the name {name}" for name in image.foreign_names]
