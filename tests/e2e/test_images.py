@@ -37,12 +37,12 @@ def built(make_project: MakeProject, own_images: None, slurm: Slurm, session_nam
             "specs.yaml": documents(
                 slurm(containers="apptainer"), IMAGE, job("says", "cat /word", cluster="hpc", image="tiny")
             ),
-            "image/Dockerfile": dockerfile(f"first-{session_name}"),
+            "image/Dockerfile": dockerfile(f"image-first-{session_name}"),
         }
     )
     assert project.planned() == ["build", "publish", "submit"]
     project.settle()
-    assert project.controller("logs", "says", expect=0).out == f"first-{session_name}\n"
+    assert project.controller("logs", "says", expect=0).out == f"image-first-{session_name}\n"
     return project
 
 
@@ -51,13 +51,13 @@ def test_a_changed_dockerfile_runs_the_job_again(
 ) -> None:
     """Another Dockerfile is another identity: built, converted, and run in; the old SIF stays."""
     before, image = built.task("says"), built.resource("Image", "tiny")
-    built.commit({"image/Dockerfile": dockerfile(f"second-{session_name}")})
+    built.commit({"image/Dockerfile": dockerfile(f"image-second-{session_name}")})
     assert built.planned() == ["build", "publish", "submit"]
     built.settle()
     after = built.task("says")
     assert after["digest"] != before["digest"]
     assert after["state"] == "Succeeded"
-    assert built.controller("logs", "says", expect=0).out == f"second-{session_name}\n"
+    assert built.controller("logs", "says", expect=0).out == f"image-second-{session_name}\n"
     changed = built.resource("Image", "tiny")
     assert {image["digest"], changed["digest"]} <= sifs(sandbox, slurm)
     assert image["digest"] != changed["digest"]
