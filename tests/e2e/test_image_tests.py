@@ -215,3 +215,16 @@ def test_an_image_that_is_not_built_is_tested(project: Project, engine: None) ->
     assert project.resource("Image", "base")["details"]["test"] == "passed"
     project.commit({"specs.yaml": documents({"kind": "Image", "name": "base", "sif": "/x.sif", "test": test})})
     assert "a SIF that is there already cannot be tested" in project.controller("image", "test", "base", expect=2).err
+
+
+def test_two_controllers_leave_each_others_tests_alone(project: Project, own_images: None, session_name: str) -> None:
+    """With state directories of their own they run the same test at the same time, and both see it pass."""
+    test = image({"run_command": "sleep 6; echo fine", "required": True})
+    project.commit({"specs.yaml": documents(test), "image/Dockerfile": dockerfile(f"two-{session_name}")})
+    first = project.start("reconcile", "--once")
+    wait_for("its container runs", lambda: len(containers(project)) == 1, deadline_s=90)
+    other = {"CONTROLLER_STATE_DIR": str(project.directory / "other-state")}
+    project.controller("reconcile", "--once", env=other, expect=0)
+    assert first.wait(60) == 0, project.said()
+    assert project.resource("Image", "tiny")["details"]["test"] == "passed"
+    assert containers(project) == []

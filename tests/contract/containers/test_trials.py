@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -155,6 +156,19 @@ def test_what_a_killed_process_left_is_taken_away(run: ContainerRun) -> None:
     assert Containers().remove(run.trial, run.instance) == 1
     wait_for("it is gone", lambda: not left(run))
     assert Containers().remove(run.trial, run.instance) == 0
+    thread.join(60)
+
+
+def test_what_nobody_remembers_is_taken_away_when_its_time_is_over(run: ContainerRun) -> None:
+    """After a lost state directory: not before its controller, if it lives somewhere, would have ended it itself."""
+    mine = replace(run, instance=f"contract-{uuid.uuid4().hex}")
+    thread = begun(mine)
+    assert Containers().remove_overdue(mine.instance, time.time()) == 1
+    assert len(left(mine)) == 1
+    assert Containers().remove_overdue("somebody-else", time.time() + 86400) == 0
+    assert len(left(mine)) == 1
+    assert Containers().remove_overdue(mine.instance, time.time() + 86400) == 0
+    wait_for("it is gone", lambda: not left(mine))
     thread.join(60)
 
 
