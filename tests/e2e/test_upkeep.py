@@ -69,7 +69,7 @@ class Lab:
         return {
             (place, identity): used
             for (place, identity), used in found.items()
-            if place != "engine" or not any(word.startswith("instance ") for word in used)
+            if place != "engine" or not any(word.startswith(("instance ", "left by a build")) for word in used)
         }
 
     def prune(self, *argv: str, expect: int = 0) -> Any:
