@@ -11,15 +11,6 @@ from controller.model.images import Image
 from controller.model.problems import Problem
 
 
-class Kind(StrEnum):
-    """Kinds of resources, in the order in which they depend on one another."""
-
-    CLUSTER = "Cluster"
-    IMAGE = "Image"
-    JOB = "Job"
-    WORKFLOW = "Workflow"
-
-
 class OnChange(StrEnum):
     """What happens to an active run whose task has a new digest."""
 

@@ -5,12 +5,12 @@ Called in such an order that whatever a job needs is there already. Must not dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from controller.model.digests import digest_of
 from controller.model.files import FileSet
 from controller.model.images import Image
-from controller.model.resources import Cluster, Job, OnChange, OnRemove, Workflow
+from controller.model.resources import Cluster, Job, OnChange, OnRemove, Resources, Retries, Workflow
 from controller.specs import decode, matrix
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.filesets import EscapeError, MissingPathError
@@ -104,27 +104,14 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
     except InvalidError as error:
         wrong.append(error)
     cluster = assembly.clusters.get(data["cluster"])
-    if "image" in data and cluster is not None and cluster.containers == "none":
-        message = f'cluster "{cluster.name}" runs no containers (containers: none), so a job on it has no image'
-        remedy = "remove image, or set the cluster's containers"
-        wrong.append(assembly.invalid(document, unit.path("image"), message, remedy))
-    if data.get("binds") and "image" not in data:
-        message = '"binds" is of no use without an image: the command runs outside of any container'
-        wrong.append(assembly.invalid(document, unit.path("binds"), message, "name an image, or remove binds"))
+    wrong += _misfits(assembly, document, unit, cluster)
     if wrong or cluster is None:
         raise InvalidError
     late = late_values(assembly, document, unit, jobs, cluster)
     defaults = assembly.cluster_specs[cluster.name].data.get("defaults", {})
     resources = decode.resources({**defaults, **data.get("resources", {})})
     retries = decode.retries(data.get("retries", 0))
-    for field, factor, asked in (
-        ("memory", retries.grow_memory, resources.memory_mib),
-        ("time", retries.grow_time, resources.walltime_s),
-    ):
-        if factor != 1 and asked is None:
-            message = f'"retries.grow.{field}" has nothing to multiply: no resources.{field} is set'
-            remedy = f"set resources.{field} here, or {field} in the cluster's defaults"
-            raise assembly.invalid(document, unit.path("retries", "grow", field), message, remedy)
+    _refuse_growth_of_nothing(assembly, document, unit, retries, resources)
     image = assembly.images[data["image"]] if "image" in data else None
     for name in jobs:
         if name not in digests:
@@ -162,6 +149,36 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
         results=decode.results(data.get("results", {})),
         binds=tuple(data.get("binds", ())),
     )
+
+
+def _misfits(assembly: Assembly, document: PlacedSpec, unit: Unit, cluster: Cluster | None) -> Iterator[InvalidError]:
+    """Yield the errors of what does not go together with the image that a job has, or has not."""
+    data = unit.data
+    if "image" in data and cluster is not None and cluster.containers == "none":
+        message = f'cluster "{cluster.name}" runs no containers (containers: none), so a job on it has no image'
+        remedy = "remove image, or set the cluster's containers"
+        yield assembly.invalid(document, unit.path("image"), message, remedy)
+    if data.get("binds") and "image" not in data:
+        message = '"binds" is of no use without an image: the command runs outside of any container'
+        yield assembly.invalid(document, unit.path("binds"), message, "name an image, or remove binds")
+
+
+def _refuse_growth_of_nothing(
+    assembly: Assembly, document: PlacedSpec, unit: Unit, retries: Retries, resources: Resources
+) -> None:
+    """Make sure that what retries are to multiply is asked for at all.
+
+    Raises:
+        InvalidError: it is not; that has been reported.
+    """
+    for field, factor, asked in (
+        ("memory", retries.grow_memory, resources.memory_mib),
+        ("time", retries.grow_time, resources.walltime_s),
+    ):
+        if factor != 1 and asked is None:
+            message = f'"retries.grow.{field}" has nothing to multiply: no resources.{field} is set'
+            remedy = f"set resources.{field} here, or {field} in the cluster's defaults"
+            raise assembly.invalid(document, unit.path("retries", "grow", field), message, remedy)
 
 
 def _values(document: PlacedSpec, unit: Unit, cluster: Cluster, image: Image | None) -> dict[str, str]:
