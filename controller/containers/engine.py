@@ -8,6 +8,7 @@ where its answers differ, what is relied on is what both have.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Set
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from controller.containers.building import Follower
+from controller.containers.oci import write_archive
 from controller.model.digests import short
 from controller.model.errors import ControllerError, StalledError, TransientError
 from controller.model.images import Build, Image, RegistryImage
@@ -111,18 +113,21 @@ class Engine:
                 )
                 raise TransientError("EngineUnavailable", message)
 
-    def archive(self, image: Image, target: IO[bytes]) -> int:
-        """Write the image as a Docker archive to ``target``; return its size in bytes.
+    def archive(self, image: Image, target: IO[bytes]) -> None:
+        """Write the image as an OCI archive to ``target``, a file that can be sought in.
 
         Raises:
-            TransientError: the engine went away or no longer has the image.
+            TransientError: the engine went away or no longer has the image; not all of it was saved
+                (``ArchiveIncomplete``), or the controller's disk is full (``DiskFull``).
         """
-        size = 0
         with connected(_BUILD_SILENCE_S) as client:
-            for chunk in client.get_image(_name_of(image), chunk_size=1 << 20):
-                target.write(chunk)
-                size += len(chunk)
-        return size
+            try:
+                write_archive(client.get_image(_name_of(image), chunk_size=1 << 20), target)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                message = f"the controller's own disk, or its quota, is full ({error.strerror}): image {image.name}"
+                raise TransientError("DiskFull", message) from error
 
     def named(self, reference: Reference) -> tuple[str, frozenset[str]] | None:
         """Return the id of the image that the engine has by a name, and the digests that registries have it under.

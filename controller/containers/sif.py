@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from controller.containers.paths import bind_expression
 
-ARCHIVE = '"docker-archive:$archive"'
-"""Source of a conversion: the Docker archive ``$archive``."""
+ARCHIVE = '"oci-archive:$archive"'
+"""Source of a conversion: the OCI archive ``$archive``."""
 WAYS = "zstd default"
 """Ways to compress, best first: the fast one where program and cluster can do it, else the program's own."""
 

@@ -79,7 +79,7 @@ def _material(hands: Hands, action: PublishImage, directory: Path) -> Material:
             with archive.open("wb") as file:
                 hands.engine.archive(image, file)
             if route.place is Place.CONTROLLER:
-                return _converted(hands, action, f"docker-archive:{archive}", directory)
+                return _converted(hands, action, f"oci-archive:{archive}", directory)
             return Material(upload=_upload(hands, action, archive))
         case Carrier.PUSHED:
             assert image.registry is not None

@@ -71,10 +71,10 @@ trap 'inside rm -rf "$place"' EXIT
 words=("$@")
 source=${{words[-1]}} target=${{words[-2]}}
 case $source in
-  docker-archive:*)
-    docker cp "${{source#docker-archive:}}" "{sandbox.container}:$place/image.tar" >/dev/null
+  oci-archive:*)
+    docker cp "${{source#oci-archive:}}" "{sandbox.container}:$place/image.tar" >/dev/null
     docker exec {sandbox.container} chmod 644 "$place/image.tar"
-    source=docker-archive:$place/image.tar ;;
+    source=oci-archive:$place/image.tar ;;
 esac
 inside apptainer "${{words[@]:0:${{#words[@]}}-2}}" "$place/image.sif" "$source"
 docker cp "{sandbox.container}:$place/image.sif" "$target" >/dev/null

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,16 +100,43 @@ def test_layers_are_used_again_unless_a_rebuild_is_asked_for(bench: Bench) -> No
     assert drawn(bench.build(bench.image("third", rebuild="2026-11"), text))
 
 
-def test_an_archive_is_a_docker_archive(bench: Bench) -> None:
-    """A Docker archive with one image; its size is what was said."""
+def test_an_archive_is_an_oci_archive_and_always_the_same(bench: Bench) -> None:
+    """One image, its layers compressed, the last of them what the last step wrote; saved again it is the same bytes."""
     image = bench.image()
     bench.build(image, SMALL)
-    target = io.BytesIO()
-    size = bench.engine.archive(image, target)
-    assert size == len(target.getvalue())
-    target.seek(0)
-    with tarfile.open(fileobj=target) as tar:
-        assert "manifest.json" in tar.getnames()
+    first, again = io.BytesIO(), io.BytesIO()
+    bench.engine.archive(image, first)
+    bench.engine.archive(image, again)
+    assert first.getvalue() == again.getvalue()
+    first.seek(0)
+    with tarfile.open(fileobj=first) as tar:
+        [described] = json.loads(tar.extractfile("index.json").read())["manifests"]  # type: ignore[union-attr]
+        manifest = json.loads(blob(tar, described))
+        labels = json.loads(blob(tar, manifest["config"]))["config"]["Labels"]
+        assert labels["controller.identity"] == image.identity
+        assert {layer["mediaType"] for layer in manifest["layers"]} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
+        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(blob(tar, manifest["layers"][-1])))) as layer:
+            assert layer.extractfile("word").read() == b"word\n"  # type: ignore[union-attr]
+
+
+def blob(tar: tarfile.TarFile, described: dict[str, Any]) -> bytes:
+    """Return what a descriptor of an OCI layout stands for."""
+    file = tar.extractfile(f"blobs/{described['digest'].replace(':', '/')}")
+    assert file is not None
+    data = file.read()
+    assert hashlib.sha256(data).hexdigest() == described["digest"].partition(":")[2]
+    assert len(data) == described["size"]
+    return data
+
+
+def test_a_full_disk_is_no_silent_engine(bench: Bench) -> None:
+    """Linux's own full disk stands for the controller's; the engine is not blamed."""
+    image = bench.image()
+    bench.build(image, SMALL)
+    with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(TransientError) as caught:
+        bench.engine.archive(image, full)
+    assert caught.value.reason == "DiskFull"
+    assert "controller's own disk" in caught.value.message
 
 
 def test_an_image_known_by_identity_gets_the_name_that_archives_ask_for(bench: Bench) -> None:
@@ -118,7 +149,7 @@ def test_an_image_known_by_identity_gets_the_name_that_archives_ask_for(bench: B
     assert caught.value.reason == "ImageGone"
     renamed = replace(image, name="renamed")
     bench.engine.tag(renamed)
-    assert bench.engine.archive(renamed, io.BytesIO()) > 0
+    bench.engine.archive(renamed, io.BytesIO())
     found = bench.one(image)
     assert len(found.names) == 2
     assert found.foreign_names == ()
@@ -219,7 +250,7 @@ def test_apptainer_makes_a_sif_of_the_archive(bench: Bench, sandbox: Sandbox, tm
     place = f"{sandbox.scratch}/{bench.instance}"
     script = (
         f"set -e; mkdir {place}; cd {place}; cat >image.tar; export APPTAINER_CACHEDIR=$PWD APPTAINER_TMPDIR=$PWD;"
-        " apptainer --quiet build image.sif docker-archive:image.tar >&2; apptainer exec image.sif cat /word"
+        " apptainer --quiet build image.sif oci-archive:image.tar >&2; apptainer exec image.sif cat /word"
     )
     with archive.open("rb") as source:
         argv = ["ssh", "-F", str(sandbox.ssh_config), "sandbox", script]

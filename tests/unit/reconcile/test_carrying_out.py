@@ -135,8 +135,8 @@ class SavingEngine:
     def tag(self, image: Image) -> None:
         """It has the name already."""
 
-    def archive(self, image: Image, target: Any) -> int:
-        return int(target.write(b"archive"))
+    def archive(self, image: Image, target: Any) -> None:
+        target.write(b"archive")
 
 
 @pytest.fixture
