@@ -21,6 +21,8 @@ class Problem:
     excerpt: str = ""
     resource: str = ""
     """``Kind/name`` of the resource that the problem keeps from being applied, when it is known."""
+    passing: bool = False
+    """What lies outside of the commit could not be had; it is asked for again, and may need nobody."""
 
     def headline(self) -> str:
         """Return ``path:line:col: message`` on one line."""

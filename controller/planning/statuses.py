@@ -59,9 +59,9 @@ def _broken_statuses(desired: Desired, said: set[str]) -> list[ResourceStatus]:
     statuses = []
     for key in sorted(desired.broken - said):
         kind, _, name = key.partition("/")
-        stalled = (Truth.TRUE, "SpecInvalid", "")
-        verdict = with_problem(Verdict(ready=stalled, reconciling=SETTLED, stalled=stalled), desired, key)
-        verdict = replace(verdict, ready=(Truth.FALSE, "SpecInvalid", verdict.stalled[2]))
+        verdict = with_problem(Verdict(ready=SETTLED, reconciling=SETTLED, stalled=SETTLED), desired, key)
+        reason, message = max(verdict.stalled, verdict.reconciling, key=lambda said: said[0] is Truth.TRUE)[1:]
+        verdict = replace(verdict, ready=(Truth.FALSE, reason, message))
         path = next((problem.path for problem in desired.problems if problem.resource == key), "")
         statuses.append(
             ResourceStatus(

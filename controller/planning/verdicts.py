@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from controller.model.conditions import Condition, Truth
@@ -38,12 +38,14 @@ class Verdict:
 
 
 def with_problem(verdict: Verdict, desired: Desired, key: str) -> Verdict:
-    """Lay over a verdict that the resource's own spec is invalid."""
+    """Lay over a verdict that the resource's own spec is invalid, or names what cannot be had now."""
     problem = next((problem for problem in desired.problems if problem.resource == key), None)
     message = problem.headline() if problem else "its file cannot be read"
     if key in desired.stale:
         message += "; the last good version stays in force"
-    return Verdict(ready=verdict.ready, reconciling=verdict.reconciling, stalled=(Truth.TRUE, "SpecInvalid", message))
+    if problem and problem.passing:
+        return replace(verdict, reconciling=(Truth.TRUE, "SourceUnavailable", message))
+    return replace(verdict, stalled=(Truth.TRUE, "SpecInvalid", message))
 
 
 def conditions(verdict: Verdict) -> tuple[Condition, ...]:

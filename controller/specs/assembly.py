@@ -57,6 +57,8 @@ class Assembly:
     outside: Mapping[Outside, Answer] = field(default_factory=dict)
     """What is in force for what lies outside of the commit."""
     broken: set[str] = field(default_factory=set)
+    passing: set[str] = field(default_factory=set)
+    """Those of the broken whose problem may pass by itself."""
     clusters: dict[str, Cluster] = field(default_factory=dict)
     cluster_specs: dict[str, Spec] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
@@ -68,10 +70,21 @@ class Assembly:
         start = document.spec.places["kind"][0]
         return Source(path=document.entry.path, line=line or start, commit=self.tree.commit)
 
-    def invalid(self, document: PlacedSpec, path: Path, message: str, remedy: str = "") -> InvalidError:
+    def invalid(
+        self, document: PlacedSpec, path: Path, message: str, remedy: str = "", *, passing: bool = False
+    ) -> InvalidError:
         """Report a problem at a path of a document, and return the exception that gives the resource up."""
+        if passing:
+            self.passing.add(document.spec.key)
         self.report(document.entry, document.place(path), message, remedy, document.spec.key)
         return InvalidError(message)
+
+    def needs_broken(self, document: PlacedSpec, path: Path, key: str) -> InvalidError:
+        """Report that a document needs what is broken."""
+        if key in self.passing:
+            message, remedy = f"needs {key}, whose source cannot be had now", "it is asked for again by itself"
+            return self.invalid(document, path, message, remedy, passing=True)
+        return self.invalid(document, path, f"needs {key}, which is not valid", "correct that one first")
 
     def unresolved(
         self, document: PlacedSpec, path: Path, kind: str, wanted: str | None, known: Mapping[str, object]
@@ -80,7 +93,7 @@ class Assembly:
         if wanted is None or wanted in known:
             return
         if f"{kind}/{wanted}" in self.broken:
-            yield self.invalid(document, path, *not_valid(f"{kind}/{wanted}"))
+            yield self.needs_broken(document, path, f"{kind}/{wanted}")
         else:
             yield self.invalid(document, path, f'there is no {kind} named "{wanted}"{did_you_mean(wanted, known)}')
 
@@ -97,10 +110,6 @@ class Assembly:
                 remedy=remedy,
                 excerpt=excerpt(text.splitlines(), line, column),
                 resource=resource,
+                passing=resource in self.passing,
             )
         )
-
-
-def not_valid(key: str) -> tuple[str, str]:
-    """Return what is said, and advised, when something that is needed is not valid."""
-    return f"needs {key}, which is not valid", "correct that one first"

@@ -50,6 +50,9 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         both = f", not {' and '.join(given)}" if given else ""
         message = f"an Image is made from one of build, from and sif{both}"
         raise assembly.invalid(document, (given[1],) if given else (), message)
+    if "registry" in data and given[0] != "build":
+        message = f"registry is where a built image is pushed to, and {given[0]}: is not built"
+        raise assembly.invalid(document, ("registry",), message, "remove it, or use build:")
     answer = _answer(assembly, document)
     match given[0]:
         case "build":
@@ -124,7 +127,7 @@ def _answer(assembly: Assembly, document: PlacedSpec) -> Answer | None:
     answer = None if source is None else assembly.outside.get(source)
     if isinstance(answer, Unresolved):
         at = ("build", "repo") if isinstance(source, GitSource) else ("from",)
-        raise assembly.invalid(document, at, answer.message, answer.remedy)
+        raise assembly.invalid(document, at, answer.message, answer.remedy, passing=True)
     return answer
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from controller.model.resources import Cluster, Job, LateValue
 from controller.specs import lookups
-from controller.specs.assembly import Assembly, InvalidError, PlacedSpec, not_valid
+from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.nearest import did_you_mean
 from controller.specs.units import Unit
 
@@ -50,7 +50,7 @@ def _outside(assembly: Assembly, document: PlacedSpec, number: int, name: str) -
         names = sorted({key.partition("/")[2] for key in assembly.known if key.startswith(("Job/", "Workflow/"))})
         raise assembly.invalid(document, path, f'there is no Job or Workflow named "{name}"{did_you_mean(name, names)}')
     if keys[0] in assembly.broken:
-        raise assembly.invalid(document, path, *not_valid(keys[0]))
+        raise assembly.needs_broken(document, path, keys[0])
     if keys[0].startswith("Workflow/"):
         return assembly.workflows[name].steps
     if assembly.jobs[name].schedule is not None:

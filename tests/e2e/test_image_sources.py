@@ -118,13 +118,22 @@ def test_a_repository_that_is_gone_changes_nothing(project: Project, elsewhere: 
     assert url in after["details"]["source"]
 
 
-def test_a_repository_that_never_was_stops_only_its_image(project: Project, tmp_path: Path) -> None:
+def test_a_repository_that_is_not_there_yet_stops_only_its_image(
+    project: Project, elsewhere: Origin, tmp_path: Path
+) -> None:
+    """Nobody is called for: when it is there, the image goes on by itself."""
     image = {"kind": "Image", "name": "other", "build": {"repo": str(tmp_path / "nothing.git")}}
     project.commit({"specs.yaml": documents(project.here(), image, job("fine", "true"))})
     project.controller("validate", str(project.clone), expect=0)
     ran = project.controller("reconcile", "--once", expect=1)
     assert "there is no Git repository; check the path" in ran.out + ran.err
     project.passes_until("fine is done", lambda: project.state("fine") == "Succeeded", expect=1)
+    assert project.condition("Image", "other", "Stalled")[0] == "False"
+    assert project.condition("Image", "other", "Reconciling")[:2] == ("True", "SourceUnavailable")
+    elsewhere.commit({"Dockerfile": "FROM scratch\n"})
+    elsewhere.bare.rename(tmp_path / "nothing.git")
+    project.one_pass(expect=0, env={"DOCKER_HOST": "unix:///nonexistent"})
+    assert project.resource("Image", "other")["digest"]
 
 
 @pytest.mark.sandbox

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from controller.model.conditions import TaskState, Truth
 from controller.model.plans import BuildImage, CancelRun, Failure, Plan, PublishImage, StageFiles, SubmitBatch
+from controller.model.problems import Problem
 from controller.model.resources import Job, Limits, OnChange, OnRemove, Retries
 from controller.model.runs import RunRecord, batch_of
 from controller.planning.brakes import FREE_CANCELS
@@ -151,6 +153,22 @@ def test_a_removed_job_is_cancelled_only_as_it_said(on_remove: OnRemove | None, 
     """Spec gone: cancelled when it said so; kept when it said that, or when nobody knows what it said."""
     mine = record(state=TaskState.RUNNING, on_remove=on_remove)
     assert kinds(plan(desired(), past=history(mine))) == expected
+
+
+@pytest.mark.parametrize(
+    ("passing", "reconciling", "stalled", "ready"),
+    [
+        (False, (Truth.FALSE, "Settled"), (Truth.TRUE, "SpecInvalid"), (Truth.FALSE, "SpecInvalid")),
+        (True, (Truth.TRUE, "SourceUnavailable"), (Truth.FALSE, "Settled"), (Truth.FALSE, "SourceUnavailable")),
+    ],
+)
+def test_what_may_pass_by_itself_needs_nobody(passing: bool, reconciling: Any, stalled: Any, ready: Any) -> None:
+    """A spec that is wrong is stalled; one that names what cannot be had now is asked for again."""
+    problem = Problem(path="lab.yaml", line=1, column=1, message="x", resource="Image/tool", passing=passing)
+    made = plan(desired(broken=frozenset({"Image/tool"}), problems=(problem,)))
+    assert condition(made, "Image/tool", "Reconciling") == reconciling
+    assert condition(made, "Image/tool", "Stalled") == stalled
+    assert condition(made, "Image/tool", "Ready") == ready
 
 
 def test_a_spec_that_cannot_be_read_removes_nothing() -> None:

@@ -165,6 +165,10 @@ INPUTS: dict[str, tuple[bytes | str, list[str]]] = {
         "kind: Image\nname: bad\nbuild: {context: img}\nsif: /x.sif\n",
         ["4:6: an Image is made from one of build, from and sif, not build and sif"],
     ),
+    "image from a registry that is to be pushed": (
+        "kind: Image\nname: bad\nfrom: debian:trixie\nregistry: localhost:5000/lab\n",
+        ["4:11: registry is where a built image is pushed to, and from: is not built"],
+    ),
     "ref without repo": (
         "kind: Image\nname: bad\nbuild: {context: img, ref: v1}\n",
         ["3:28: build.ref is of no use without build.repo"],

@@ -112,6 +112,31 @@ def test_what_cannot_be_resolved_stops_only_itself() -> None:
     assert result.broken == {"Image/i"}
 
 
+def test_what_cannot_be_resolved_may_pass_and_so_may_what_needs_it() -> None:
+    """Unlike an image that is wrong as it is written."""
+    source = RegistrySource(reference="docker.io/library/debian:trixie")
+    specs = "kind: Image\nname: i\nfrom: debian:trixie\n---\n" + in_image("one", "i", after="two")
+    specs += "---\n" + in_image("two", "i") + "---\nkind: Image\nname: wrong\n---\n" + in_image("three", "wrong")
+    result = load(
+        MemoryTree({"a.yaml": GOOD + "---\n" + specs}), resolve=Outside({source: Unresolved(message="no answer")})
+    )
+    assert {problem.resource: problem.passing for problem in result.problems} == {
+        "Image/i": True,
+        "Job/one": True,
+        "Job/two": True,
+        "Image/wrong": False,
+        "Job/three": False,
+    }
+    said = {problem.resource: (problem.message, problem.remedy) for problem in result.problems}
+    assert said["Job/two"] == ("needs Image/i, whose source cannot be had now", "it is asked for again by itself")
+    assert said["Job/one"][0].startswith("needs Job/two, whose source")
+
+
+def in_image(name: str, image: str, after: str = "") -> str:
+    needs = f"needs: [{after}]\n" if after else ""
+    return f"kind: Job\nname: {name}\ncluster: hpc\nimage: {image}\ncommand: x\n{needs}"
+
+
 def test_offline_what_lies_outside_counts_as_valid() -> None:
     files = f"kind: Image\nname: a\nbuild: {{repo: '{URL}', dockerfile: x}}\n---\nkind: Image\nname: b\nfrom: debian\n"
     job = "---\nkind: Job\nname: in-a\ncluster: hpc\nimage: a\ncommand: x\n---\nkind: Cluster\nname: hpc\n"
