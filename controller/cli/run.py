@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from controller.reconcile.passes import PassResult
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
+    from controller.reconcile.workshop import Workshop
     from controller.service.summary import PassSummary
 
 _SOON_S = 10.0
@@ -69,7 +71,20 @@ def command(
     )
     workshop = Workshop(_PATIENCE_S)
     with open_reconciler(settings, say=lambda key, text: None, workshop=workshop) as reconciler:
-        sys.exit(serve(lambda stop: _one_pass(reconciler, settings, stop), options, [workshop]))
+        code = serve(lambda stop: _one_pass(reconciler, settings, stop), options, [workshop])
+    _leave(code, workshop)
+
+
+def _leave(code: int, workshop: Workshop) -> None:
+    """End the process, also when a build goes on: a thread cannot be ended, and the next start begins it again."""
+    import structlog
+
+    if left := sorted(workshop.underway):
+        structlog.get_logger().info("work_left", actions=left, remedy="The next start begins it again.")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _one_pass(reconciler: Reconciler, settings: Settings, stop: threading.Event) -> PassSummary:

@@ -18,12 +18,11 @@ _LONGEST_S = 7200
 _NEEDLESS = ("SLURM_", "SBATCH_", "CONTROLLER_")
 
 
-def convert_here(source: str, target: Path, *, scratch: Path, insecure: bool = False) -> None:
-    """Make ``target`` of ``oci-archive:PATH`` or ``docker://REFERENCE``; it is there whole, or not at all.
+def require_program() -> None:
+    """Make sure that this machine can convert.
 
     Raises:
-        TransientError: no program (``ContainerProgramMissing``), the disk is full (``DiskFull``), or it failed
-            (``ConversionFailed``).
+        TransientError: it cannot (``ContainerProgramMissing``).
     """
     if not (shutil.which("apptainer") or shutil.which("singularity")):
         raise TransientError(
@@ -31,6 +30,16 @@ def convert_here(source: str, target: Path, *, scratch: Path, insecure: bool = F
             "neither apptainer nor singularity is on the controller's own machine; install one of them, "
             "or set the cluster's convert_on to login or job",
         )
+
+
+def convert_here(source: str, target: Path, *, scratch: Path, insecure: bool = False) -> None:
+    """Make ``target`` of ``oci-archive:PATH`` or ``docker://REFERENCE``; it is there whole, or not at all.
+
+    Raises:
+        TransientError: no program (``ContainerProgramMissing``), the disk is full (``DiskFull``), or it failed
+            (``ConversionFailed``).
+    """
+    require_program()
     aside = scratch / "aside.sif"
     said = ""
     for way in sif.WAYS.split():

@@ -32,6 +32,11 @@ def logs_of(state_dir: Path, name: str) -> list[Path]:
     return sorted((state_dir / "builds" / name).glob("*.log"), reverse=True)
 
 
+def built_here(state_dir: Path) -> list[str]:
+    """Return the names of the images of whose builds a log is kept."""
+    return sorted({path.parent.name for path in (state_dir / "builds").glob("*/*.log")})
+
+
 def newest_logs(state_dir: Path) -> dict[tuple[str, str], str]:
     """Return the path of the newest log by the image's name and the first 12 digits of its identity."""
     found = sorted((state_dir / "builds").glob("*/*.log"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, assert_never, cast
 
 from controller.clusters.images import Material, Upload
-from controller.containers.conversion import convert_here
+from controller.containers.conversion import convert_here, require_program
 from controller.containers.registry import is_loopback
 from controller.model.errors import ControllerError
 from controller.model.failpoints import failpoint
@@ -71,6 +71,8 @@ def _material(hands: Hands, action: PublishImage, directory: Path) -> Material:
     image, route = action.image, action.route
     if route.place is Place.CONTROLLER and (directory / _SIF).exists():
         return Material(upload=_upload(hands, action, directory / _SIF), is_sif=True)
+    if route.place is Place.CONTROLLER:
+        require_program()
     match route.carrier:
         case Carrier.ARCHIVE:
             hands.say(action.key, "saving the image")

@@ -21,7 +21,7 @@ class Workshop:
     """Threads for lasting actions, and the keys of those that have begun and not ended. Starts none by itself."""
 
     def __init__(self, patience_s: float | None = None) -> None:
-        """``patience_s`` is how long a pass waits for them; None is until they end."""
+        """``patience_s`` is how long a pass, and a stop, wait for them; None is until they end."""
         self._patience_s = patience_s
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
@@ -56,9 +56,9 @@ class Workshop:
         """Do nothing: threads start when there is something to do."""
 
     def stop(self) -> None:
-        """Wait for what is under way, and take nothing more."""
+        """Take nothing more, and wait for what is under way as long as a pass does."""
         with self._lock:
             pool, begun = self._pool, list(self._begun)
-        wait(begun)
+        wait(begun, timeout=self._patience_s)
         if pool is not None:
-            pool.shutdown()
+            pool.shutdown(wait=False, cancel_futures=True)

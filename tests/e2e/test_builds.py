@@ -58,6 +58,8 @@ def test_a_failed_build_says_where_and_its_log_is_kept(project: Project, own_ima
     assert f"\n{session_name}-one\n" in project.controller("image", "log", "box", "--before", "1", expect=0).out
     none = project.controller("image", "log", "box", "--before", "2", expect=3)
     assert "NoBuildLog" in none.err
+    assert "2 kept" in none.err
+    assert 'none is kept; did you mean "box"?' in project.controller("image", "log", "boxes", expect=3).err
 
 
 def test_ctrl_c_lets_a_build_end_and_begins_nothing_new(project: Project, own_images: None, session_name: str) -> None:

@@ -102,6 +102,24 @@ def test_a_long_build_keeps_no_other_job_from_running(service: Service, project:
 
 
 @pytest.mark.docker
+def test_sigterm_leaves_a_long_build(service: Service, project: Project, own_images: None, session_name: str) -> None:
+    """The service ends well within its time, and the engine ends the build that nobody waits for any more."""
+    image = {"kind": "Image", "name": "slow", "build": {"context": "slow"}}
+    steps = f"FROM debian:trixie-slim\nRUN sleep 600 && echo {session_name}\n"
+    project.commit({"specs.yaml": documents(project.here(), image), "slow/Dockerfile": steps})
+    assert service.push({"ref": "refs/heads/main"}) == 202
+
+    def steps_running() -> list[str]:
+        said = subprocess.run(["docker", "ps", "--no-trunc"], capture_output=True, text=True, timeout=60).stdout
+        return [line for line in said.splitlines() if f"sleep 600 && echo {session_name}" in line]
+
+    wait_for("it is being built", steps_running)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(30) == 0
+    wait_for("the engine has ended it", lambda: not steps_running())
+
+
+@pytest.mark.docker
 def test_a_long_test_goes_on_beside_the_passes(service: Service, project: Project, own_images: None) -> None:
     """While an image is being tested its status says so; asked to end, the service takes the container along."""
     slow = {"kind": "Image", "name": "slow", "build": {"context": "slow"}}

@@ -19,7 +19,8 @@ def command(given: Given, image: str, listed: bool, before: int) -> None:
     """Show the log of the newest build of IMAGE. It is on the machine that built it, for the last five builds."""
     from controller.cli.composition import settings_from
     from controller.model.errors import StalledError
-    from controller.reconcile.buildlogs import logs_of
+    from controller.reconcile.buildlogs import built_here, logs_of
+    from controller.specs.nearest import did_you_mean
 
     settings = settings_from(given)
     logs = logs_of(settings.state_dir, image)
@@ -28,7 +29,7 @@ def command(given: Given, image: str, listed: bool, before: int) -> None:
             click.echo(path)
         return
     if before < 0 or before >= len(logs):
-        kept = f"{len(logs)} are kept" if logs else "none is kept"
+        kept = f"{len(logs)} kept" if logs else f"none is kept{did_you_mean(image, built_here(settings.state_dir))}"
         raise StalledError("NoBuildLog", f"there is no such log of image {image} in {settings.state_dir}: {kept}")
     with logs[before].open("rb") as log:
         copyfileobj(log, sys.stdout.buffer)

@@ -147,6 +147,8 @@ def _values(template: Template, settings: tuple[str, ...]) -> dict[str, Value]:
         key, equals, value = text.partition("=")
         if not equals:
             raise click.UsageError(f"--set {text}: write it as VALUE=TEXT")
+        if key in values:
+            raise click.UsageError(f"--set {text}: {key} is given twice; a list is one text with commas")
         if key not in template.values:
             template.filled({key: value})
             raise TemplateError("is no value of the template", value=key)

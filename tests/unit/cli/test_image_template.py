@@ -44,6 +44,13 @@ def test_it_writes_what_can_be_committed_and_says_what_is_next(repo: Path) -> No
     assert "controller validate" in done.output
 
 
+def test_a_value_is_given_once() -> None:
+    """For a list two of them could mean one after the other, or the last alone."""
+    twice = run("python", "--set", "requirements=numpy", "--set", "requirements=scipy")
+    assert twice.exit_code == 2
+    assert "requirements is given twice; a list is one text with commas" in " ".join(twice.output.split())
+
+
 def test_it_never_writes_over_what_is_there(repo: Path) -> None:
     run("python")
     (repo / "images/python/requirements.txt").write_text("mine\n")
