@@ -114,7 +114,8 @@ def _run(
     trial = Trial(
         passed=False,
         reason="TestTimeout" if ended.timed_out else "TestFailed",
-        message=f"image {image.name}: {what} of its test {how} (output: {output.path}):\n{output.tail}",
+        message=f"image {image.name}: {what} of its test {how} (output: {output.path}; "
+        f"to mend it: controller image fix {image.name}):\n{output.tail}",
         count=1 if before is None else before.count + 1,
         commit=commit,
         log=str(output.path),
