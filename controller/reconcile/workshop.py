@@ -56,9 +56,9 @@ class Workshop:
         """Do nothing: threads start when there is something to do."""
 
     def stop(self) -> None:
-        """Take nothing more, and wait for what is under way as long as a pass does."""
+        """Wait for what is under way as long as a pass does; what has not begun never will."""
         with self._lock:
-            pool, begun = self._pool, list(self._begun)
-        wait(begun, timeout=self._patience_s)
+            pool, self._pool, begun = self._pool, None, list(self._begun)
         if pool is not None:
+            wait(begun, timeout=self._patience_s)
             pool.shutdown(wait=False, cancel_futures=True)
