@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,15 @@ import pytest
 
 REGISTRY_USER = "sandbox:only-for-tests"
 """Of the sandbox's private registry: user and password."""
+
+
+def pytest_configure() -> None:
+    """Let the programs that tests start be interrupted, also where pytest was started to ignore that.
+
+    A shell's ``&`` and ``nohup`` leave it ignored, and so it stays in every child that asks for nothing else.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
