@@ -28,8 +28,8 @@ _BLOCK = tarfile.BLOCKSIZE
 _LEVEL = 1
 _GZIP_WINDOW = 31
 """zlib's word for the largest window, in gzip's format."""
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}
-"""How a layer begins that an engine has saved compressed."""
+_COMPRESSED = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+"""How a layer begins that an engine has saved compressed (RFC 1952, RFC 8878)."""
 
 
 def write_archive(saved: Iterable[bytes], target: IO[bytes]) -> None:
@@ -93,7 +93,8 @@ class _Layout:
     def layer(self, file: IO[bytes]) -> _Layer:
         """Add a layer, compressed."""
         begin = file.read(_CHUNK)
-        if kind := _COMPRESSED.get(begin[:2]):
+        kind = next((kind for magic, kind in _COMPRESSED.items() if begin.startswith(magic)), None)
+        if kind is not None:
             return _Layer(self._blob(f"layer.v1.tar+{kind}", _chunks(begin, file)), "")
         content = hashlib.sha256()
         descriptor = self._blob("layer.v1.tar+gzip", _compressed(_chunks(begin, file), content))
