@@ -36,10 +36,8 @@ def convert_here(source: str, target: Path, *, scratch: Path, insecure: bool = F
     """Make ``target`` of ``oci-archive:PATH`` or ``docker://REFERENCE``; it is there whole, or not at all.
 
     Raises:
-        TransientError: no program (``ContainerProgramMissing``), the disk is full (``DiskFull``), or it failed
-            (``ConversionFailed``).
+        TransientError: the disk is full (``DiskFull``), or it failed (``ConversionFailed``).
     """
-    require_program()
     aside = scratch / "aside.sif"
     said = ""
     for way in sif.WAYS.split():
@@ -47,9 +45,6 @@ def convert_here(source: str, target: Path, *, scratch: Path, insecure: bool = F
         command = sif.build_command("", "apptainer", shlex.quote(source), insecure=insecure)
         script = f"way={way}; sif={shlex.quote(str(aside))}; {command}"
         own = {"APPTAINER_TMPDIR": str(scratch), "SINGULARITY_TMPDIR": str(scratch)}
-        if source.startswith("oci-archive:"):
-            # Its layers would stay in the cache for ever, and nothing would ask for them again.
-            own |= {"APPTAINER_DISABLE_CACHE": "1", "SINGULARITY_DISABLE_CACHE": "1"}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_NEEDLESS)}
         try:
             done = subprocess.run(

@@ -51,12 +51,14 @@ def facts_command(setup: str, containers: str) -> str:
 def build_command(setup: str, containers: str, source: str, *, insecure: bool = False) -> str:
     """Return shell text that makes the SIF ``$sif`` of a source: shell text that is one word, see ``ARCHIVE``.
 
-    ``insecure``: a registry is reached by http.
+    ``insecure``: a registry is reached by http. Only a registry's layers are cached: nothing asks for those of an
+    archive again.
     """
     option = "--no-https " if insecure else ""
+    cache = "" if "docker://" in source else "APPTAINER_DISABLE_CACHE=1 SINGULARITY_DISABLE_CACHE=1 "
     return (
         f"{_after(setup)}{_require(containers)} && {_SQUASHFS} && "
-        f'"$container_program" build {option}"${{squashfs[@]}}" "$sif" {source}'
+        f'{cache}"$container_program" build {option}"${{squashfs[@]}}" "$sif" {source}'
     )
 
 

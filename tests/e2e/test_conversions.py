@@ -107,6 +107,7 @@ def test_a_job_converts(project: Project, slurm: Slurm, sandbox: Sandbox, own_im
         f"{identity(project)}.sha256",
         f"{identity(project)}.sif",
     ]
+    assert sandbox.ssh(f"find {cluster['workdir']}/cache -type f") == ""
     assert project.planned() == []
 
 
@@ -169,6 +170,7 @@ def test_the_controller_converts(
     commit(project, cluster, image(), reads(), word="here")
     ran = project.controller("reconcile", "--once", expect=1)
     assert "ContainerProgramMissing" in ran.err
+    assert "saving the image" not in ran.err
     assert "on the controller's own machine" in project.task("says")["message"]
     commit(project, {**cluster, "setup": ":"}, image(), reads(), word="here")
     path = {"PATH": f"{program}:{os.environ['PATH']}"}

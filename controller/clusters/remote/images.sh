@@ -66,8 +66,6 @@ make_sif() {
   trap 'rm -rf "$sif" "$scratch"' EXIT
   export APPTAINER_CACHEDIR=$root/cache APPTAINER_TMPDIR=$scratch TMPDIR=$scratch
   export SINGULARITY_CACHEDIR=$root/cache SINGULARITY_TMPDIR=$scratch
-  # An upload's layers would stay in the cache for ever, and nothing would ask for them again.
-  if [ -n "$upload" ]; then export APPTAINER_DISABLE_CACHE=1 SINGULARITY_DISABLE_CACHE=1; fi
   for way in $squash; do
     rm -f "$sif"
     if one_way; then made=1; break; fi
