@@ -126,8 +126,11 @@ class Engine:
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                message = f"the controller's own disk, or its quota, is full ({error.strerror}): image {image.name}"
-                raise TransientError("DiskFull", message) from error
+                raise TransientError(
+                    "DiskFull",
+                    f"the controller's own disk, or its quota, is full ({error.strerror}): image {image.name} "
+                    "cannot be saved; make room where state_dir is, or set that elsewhere",
+                ) from error
 
     def named(self, reference: Reference) -> tuple[str, frozenset[str]] | None:
         """Return the id of the image that the engine has by a name, and the digests that registries have it under.

@@ -129,6 +129,36 @@ def blob(tar: tarfile.TarFile, described: dict[str, Any]) -> bytes:
     return data
 
 
+def test_an_engine_that_dies_while_it_saves_leaves_no_archive(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The connection is cut in the middle of a layer: that is said, and never taken for the end of the image."""
+    image = bench.image()
+    bench.build(image, f"FROM {BASE}\nRUN head -c 50000000 /dev/urandom >/noise\n")
+    with tempfile.TemporaryDirectory(prefix="cable-") as place:
+        cable = Cable(Path(place) / "s")
+        target = Cutting(tmp_path / "image.tar", cable)
+        with monkeypatch.context() as changed:
+            changed.setenv("DOCKER_HOST", cable.host)
+            with pytest.raises(TransientError) as caught:
+                bench.engine.archive(image, target)
+    assert target.tell() < 50_000_000
+    assert caught.value.reason in ("EngineUnavailable", "ArchiveIncomplete")
+
+
+class Cutting(io.FileIO):
+    """A file that cuts a cable when some of it is written."""
+
+    def __init__(self, path: Path, cable: Cable) -> None:
+        super().__init__(path, "w+")
+        self._cable = cable
+
+    def write(self, data: Any) -> int:
+        if self.tell() > 10_000_000:
+            self._cable.cut()
+        return super().write(data)
+
+
 def test_a_full_disk_is_no_silent_engine(bench: Bench) -> None:
     """Linux's own full disk stands for the controller's; the engine is not blamed."""
     image = bench.image()
