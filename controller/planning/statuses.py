@@ -60,7 +60,7 @@ def _broken_statuses(desired: Desired, said: set[str]) -> list[ResourceStatus]:
     for key in sorted(desired.broken - said):
         kind, _, name = key.partition("/")
         verdict = with_problem(Verdict(ready=SETTLED, reconciling=SETTLED, stalled=SETTLED), desired, key)
-        reason, message = max(verdict.stalled, verdict.reconciling, key=lambda said: said[0] is Truth.TRUE)[1:]
+        _, reason, message = verdict.stalled if verdict.stalled[0] is Truth.TRUE else verdict.reconciling
         verdict = replace(verdict, ready=(Truth.FALSE, reason, message))
         path = next((problem.path for problem in desired.problems if problem.resource == key), "")
         statuses.append(
