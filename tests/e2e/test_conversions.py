@@ -29,6 +29,8 @@ COPY --from=all /tiny/ /
 COPY word /word
 """
 """A shell and nothing else: two megabytes, converted in a second."""
+ZSTD = 6
+"""Its number in squashfs."""
 
 
 def image(**fields: Any) -> dict[str, Any]:
@@ -55,6 +57,12 @@ def left_in_images(sandbox: Sandbox, cluster: dict[str, Any], name: str) -> list
     """Return what is left on the cluster of an image, locks aside."""
     listed = sandbox.ssh(f"ls -A {cluster['workdir']}/images").split()
     return sorted(each for each in listed if name in each and not each.startswith(".lock"))
+
+
+def compression(sandbox: Sandbox, path: str) -> int:
+    """Return the number of the compression that the file system in a SIF says it has: squashfs, bytes 20 and 21."""
+    [start] = sandbox.ssh(f"grep -abo -m 1 hsqs {path} | head -n 1 | cut -d: -f1").split()
+    return int(sandbox.ssh(f"od -An -t u2 -j {int(start) + 20} -N 2 {path}"))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +116,7 @@ def test_a_job_converts(project: Project, slurm: Slurm, sandbox: Sandbox, own_im
         f"{identity(project)}.sif",
     ]
     assert sandbox.ssh(f"find {cluster['workdir']}/cache -type f") == ""
+    assert compression(sandbox, f"{cluster['workdir']}/images/{identity(project)}.sif") == ZSTD
     assert project.planned() == []
 
 

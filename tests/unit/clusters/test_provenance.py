@@ -13,6 +13,7 @@ from controller.clusters.cluster import ClusterClient
 from controller.clusters.local import LocalTransport
 from controller.clusters.provenance import Provenance, read_provenance
 from controller.clusters.scripts import compose, read_answer
+from controller.containers import sif
 from controller.model.errors import StalledError
 from controller.model.files import Source
 from controller.model.resources import Cluster
@@ -96,7 +97,7 @@ def test_a_cluster_that_says_nothing() -> None:
     assert seen.faults["lock"] == seen.faults["sif"] == seen.faults["script"] == "the cluster did not say"
 
 
-def converted(root: Path, archive: bytes, build: str) -> tuple[bool, str]:
+def converted(root: Path, archive: bytes, build: str, **changes: str) -> tuple[bool, str]:
     """Run ``convert.sh`` with another program in Apptainer's place; return whether it ended well and what it said."""
     images = root / "images"
     images.mkdir(exist_ok=True)
@@ -107,7 +108,7 @@ def converted(root: Path, archive: bytes, build: str) -> tuple[bool, str]:
         scheduler_named("local"),
         workdir=str(root),
         instance="inst",
-        variables=variables,
+        variables=variables | changes,
         parts=("images",),
     )
     done = LocalTransport().run(script.text, timeout_s=60)
@@ -115,6 +116,27 @@ def converted(root: Path, archive: bytes, build: str) -> tuple[bool, str]:
         return read_answer(done.stdout, script.nonce).complete, ""
     except StalledError as error:
         return False, str(error)
+
+
+@pytest.mark.parametrize(
+    ("build", "check"),
+    [
+        ('[ "$way" = default ] || { echo "mksquashfs: zstd is not known"; false; } && cp "$archive" "$sif"', "true"),
+        ('cp "$archive" "$sif"', '[ "$way" = default ]'),
+    ],
+)
+def test_a_cluster_that_cannot_have_zstd_gets_its_own_compression(tmp_path: Path, build: str, check: str) -> None:
+    """Whether it cannot be made there or does not run there; then it is done again in the program's own way."""
+    marked = f'echo "$way" >>{tmp_path}/ways; {build}'
+    assert converted(tmp_path, b"archive", marked, squash=sif.WAYS, check_command=check)[0]
+    assert (tmp_path / "ways").read_text().split() == ["zstd", "default"]
+    assert (tmp_path / f"images/{IMAGE}.sif").read_bytes() == b"archive"
+
+
+def test_what_another_compression_cannot_mend_is_tried_once(tmp_path: Path) -> None:
+    marked = f'echo "$way" >>{tmp_path}/ways; echo "FATAL: no such layer"; false'
+    assert not converted(tmp_path, b"archive", marked, squash=sif.WAYS)[0]
+    assert (tmp_path / "ways").read_text().split() == ["zstd"]
 
 
 def test_a_sif_has_its_hash_beside_it(tmp_path: Path) -> None:
