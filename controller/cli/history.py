@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from controller.cli.names import KINDS, did_you_mean, spelt, split_kind
 from controller.cli.options import Given, output_option, repository_options
 from controller.cli.status import read_statuses, state_of
 from controller.model.conditions import ResourceStatus, TaskStatus
 
 if TYPE_CHECKING:
     from controller.repository.statuslog import StatusChange
-
-_KINDS = ("Job", "Workflow", "Image", "Cluster")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +53,13 @@ def command(given: Given, name: str, limit: int, output: str) -> None:
     settings = settings_from(given)
     mirror = open_mirror(settings)
     statuses = read_statuses(mirror, settings.status_branch)
-    kinds, resource, task = _meant(name)
+    kinds, resource, task = _meant(spelt(name, statuses))
     tip = mirror.head(settings.status_branch)
     found = changes(mirror, tip, [path_of(kind, resource) for kind in kinds])
     rows = list(islice((row for change in found for row in _rows(change, task)), limit or None))[::-1]
     if not rows:
-        raise click.UsageError(_nothing_of(name, resource, task, statuses))
+        what = "task" if task and any(each.name == resource for each in statuses) else "resource"
+        raise click.UsageError(f'there has been no {what} "{name}"{did_you_mean(name, statuses)}')
     if output == "json":
         print_json([asdict(row) for row in rows])
         return
@@ -71,11 +71,9 @@ def command(given: Given, name: str, limit: int, output: str) -> None:
 
 def _meant(name: str) -> tuple[tuple[str, ...], str, str]:
     """Return the kinds that may be meant, the resource's name, and the id of a task or step, "" for all."""
-    first, _, rest = name.strip("/").partition("/")
-    if first in _KINDS and rest:
-        resource, _, inner = rest.partition("/")
-        return (first,), resource, rest if inner else ""
-    return _KINDS, first, name.strip("/") if rest else ""
+    kind, wanted = split_kind(name)
+    resource, _, inner = wanted.partition("/")
+    return (kind,) if kind else KINDS, resource, wanted if inner else ""
 
 
 def _rows(change: StatusChange, task: str) -> Iterator[Row]:
@@ -125,13 +123,3 @@ def _cells(row: Row) -> list[str]:
     code = "" if row.exit_code is None else str(row.exit_code)
     start = [row.time, row.spec_commit[:12], row.task, row.state, row.reason]
     return [*start, row.job_id or "", str(row.attempt or ""), code]
-
-
-def _nothing_of(name: str, resource: str, task: str, statuses: list[ResourceStatus]) -> str:
-    from controller.specs.nearest import did_you_mean
-
-    known = [status for status in statuses if status.name == resource]
-    if known and task:
-        ids = [each.id for status in known for each in status.tasks]
-        return f'there has been no task "{task}"{did_you_mean(task, ids)}'
-    return f'there has been no resource "{name}"{did_you_mean(resource, [status.name for status in statuses])}'

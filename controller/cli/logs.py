@@ -55,7 +55,10 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
 
 def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, TaskStatus]:
     """Return the task called JOB, JOB/TASK, WORKFLOW/STEP or WORKFLOW/STEP/TASK."""
-    work = [status for status in statuses if status.tasks]
+    from controller.cli.names import did_you_mean, spelt, split_kind
+
+    typed, (kind, wanted) = wanted, split_kind(spelt(wanted, statuses))
+    work = [status for status in statuses if status.tasks and kind in ("", status.kind)]
     for status in work:
         for task in status.tasks:
             if task.id == wanted:
@@ -63,10 +66,7 @@ def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, 
     inside = [task.id for status in work for task in status.tasks if task.id.startswith(f"{wanted}/")]
     if inside:
         raise click.UsageError(f"{wanted} has {len(inside)} tasks; name one, such as {', '.join(inside[:3])}")
-    from difflib import get_close_matches
-
-    near = get_close_matches(wanted, [task.id for status in work for task in status.tasks], n=1)
-    raise click.UsageError(f"there is no job {wanted!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    raise click.UsageError(f'there is no job "{typed}"{did_you_mean(typed, work)}')
 
 
 def _copy(client: ClusterClient, run: str, stream: str, *, follow: bool) -> None:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from controller.specs.requests import FieldEdit, Subject
 
 
+_MOST_BEHIND = 1000
+"""Commits that a checkout may be behind and still be known as one of the repository."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
     """One such command: ``ask`` returns the edits; ``runs_again`` whether digests are to change, or else must not."""
@@ -71,7 +75,7 @@ def run_change(verb: Verb, given: Given, name: str, message: str | None, *, dry_
     if output == "json":
         _print_json(change, made)
     else:
-        _print_text(change, made, settings)
+        _print_text(change, made, settings, mirror)
 
 
 def open_spec_branch(settings: Settings, mirror: Mirror) -> SpecBranch:
@@ -82,7 +86,23 @@ def open_spec_branch(settings: Settings, mirror: Mirror) -> SpecBranch:
     from controller.repository.specbranch import SpecBranch
 
     here = Path.cwd()
-    return SpecBranch(mirror, settings.branch, author_of(here, os.environ), directory=here)
+    return SpecBranch(mirror, settings.branch, lambda: author_of(here, os.environ), directory=here)
+
+
+def print_commit(made: SpecCommit, settings: Settings, mirror: Mirror) -> None:
+    """Print a commit that was made, and how it gets into the checkout that a person works in."""
+    from controller.repository.checkout import shares_history
+    from controller.repository.url import parse_url
+
+    assert made.id is not None
+    click.echo(f"commit {made.id[:12]} on {made.branch}")
+    if made.checkout is not None:
+        click.echo(f"The checkout {made.checkout} has moved along: it holds the commit already.")
+    elif shares_history(Path.cwd(), mirror.newest(made.parent, _MOST_BEHIND)):
+        click.echo(f"`git pull` on branch {made.branch} brings it into this checkout.")
+    else:
+        where = parse_url(settings.repo).shown
+        click.echo(f"`git pull` on branch {made.branch} brings it into your checkout of {where}.")
 
 
 class _Change:
@@ -167,7 +187,7 @@ class _Change:
             raise StalledError("EditRefused", f"{min(wanted - again)} would not run again for it")
 
 
-def _print_text(change: _Change, made: SpecCommit | None, settings: Settings) -> None:
+def _print_text(change: _Change, made: SpecCommit | None, settings: Settings, mirror: Mirror) -> None:
     verb, address, effect = change.verb, change.address, change.effect
     assert address is not None
     if made is None:
@@ -178,9 +198,7 @@ def _print_text(change: _Change, made: SpecCommit | None, settings: Settings) ->
         click.echo(f"dry run: nothing was committed to {made.branch}", err=True)
         return
     click.echo(f"{verb.past} {change.title} ({change.file}:{address.line})")
-    click.echo(f"commit {made.id[:12]} on {made.branch}" + (f", also in {made.checkout}" if made.checkout else ""))
-    if made.checkout is None and _in_a_checkout():
-        click.echo("`git pull` brings it into this checkout.")
+    print_commit(made, settings, mirror)
     for line in _consequences(change, effect):
         click.echo(line)
     click.echo(
@@ -206,10 +224,6 @@ def _consequences(change: _Change, effect: Effect | None) -> list[str]:
     return lines
 
 
-def _in_a_checkout() -> bool:
-    return any((each / ".git").exists() for each in (Path.cwd(), *Path.cwd().parents))
-
-
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
@@ -226,6 +240,7 @@ def _print_json(change: _Change, made: SpecCommit | None) -> None:
             "changed": made is not None,
             "branch": made.branch if made else None,
             "commit": made.id if made else None,
+            "checkout": str(made.checkout) if made and made.checkout else None,
             "diff": made.diff if made else "",
             "again": list(change.effect.again) if change.effect and made else [],
         }

@@ -65,22 +65,24 @@ def read_statuses(mirror: Mirror, branch: str) -> list[ResourceStatus]:
 def _chosen(statuses: Sequence[ResourceStatus], name: str | None) -> list[ResourceStatus]:
     if name is None:
         return list(statuses)
-    job, _, _ = name.partition("/")
-    found = [status for status in statuses if status.name == job or status.key == name]
-    if "/" in name and name.partition("/")[0] not in ("Job", "Image", "Cluster"):
-        from dataclasses import replace
+    from controller.cli.names import did_you_mean, spelt, split_kind
 
-        found = [
-            replace(status, tasks=tuple(task for task in status.tasks if task.id == name))
-            for status in found
-            if any(task.id == name for task in status.tasks)
-        ]
+    kind, wanted = split_kind(spelt(name, statuses))
+    resource, _, inner = wanted.partition("/")
+    found = [status for status in statuses if status.name == resource and kind in ("", status.kind)]
+    if inner:
+        found = [part for status in found if (part := _part(status, wanted)) is not None]
     if not found:
-        from difflib import get_close_matches
-
-        near = get_close_matches(job, [status.name for status in statuses], n=1)
-        raise click.UsageError(f"there is no status of {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise click.UsageError(f'there is no status of "{name}"{did_you_mean(name, statuses)}')
     return found
+
+
+def _part(status: ResourceStatus, wanted: str) -> ResourceStatus | None:
+    """Return a status with one of its tasks, or with those of one step; None when it has none such."""
+    from dataclasses import replace
+
+    tasks = tuple(task for task in status.tasks if task.id == wanted or task.id.startswith(f"{wanted}/"))
+    return replace(status, tasks=tasks) if tasks else None
 
 
 def print_statuses(statuses: Sequence[ResourceStatus], *, wide: bool) -> None:

@@ -45,24 +45,20 @@ def command(given: Given, name: str, output: str) -> None:
 
 
 def _task(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, TaskStatus]:
-    from controller.specs.nearest import did_you_mean
+    from controller.cli.names import did_you_mean, spelt, split_kind
 
-    first, _, rest = wanted.strip("/").partition("/")
-    kinds: tuple[str, ...] = ("Job", "Workflow")
-    if first in kinds and rest:
-        kinds, wanted = (first,), rest
+    work = [each for each in statuses if each.kind in ("Job", "Workflow")]
+    typed, (kind, wanted) = wanted, split_kind(spelt(wanted, work))
     name = wanted.partition("/")[0]
-    status = next((each for each in statuses if each.kind in kinds and each.name == name), None)
+    status = next((each for each in work if kind in ("", each.kind) and each.name == name), None)
     if status is None:
-        known = [each.name for each in statuses if each.kind in kinds]
-        raise click.UsageError(f'there is no status of a job "{name}"{did_you_mean(name, known)}')
+        raise click.UsageError(f'there is no status of a job "{name}"{did_you_mean(typed, work)}')
     below = [task for task in status.tasks if task.id == wanted or task.id.startswith(f"{wanted}/")]
     if len(below) == 1:
         return status, below[0]
-    ids = [task.id for task in status.tasks]
     if below:
         raise click.UsageError(f"{wanted} has {len(below)} tasks; name one, such as {below[0].id}")
-    raise click.UsageError(f'there is no task "{wanted}"{did_you_mean(wanted, ids)}')
+    raise click.UsageError(f'there is no task "{typed}"{did_you_mean(typed, work)}')
 
 
 def _sources(settings: Settings, mirror: Mirror, status: ResourceStatus, task: TaskStatus) -> Sources:

@@ -31,6 +31,21 @@ class Verbs(click.Group):
         command: click.Command = import_module(f"{self._package}.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb that the first argument names.
+
+        Raises:
+            click.UsageError: there is none of that name; the message has the nearest.
+        """
+        if args and args[0] not in self._table and not args[0].startswith("-"):
+            from controller.specs.nearest import did_you_mean
+
+            hint = did_you_mean(args[0], self._table)
+            raise click.UsageError(f'there is no command "{args[0]}"{hint}', ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table."""
         if self._table:

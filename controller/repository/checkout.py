@@ -91,3 +91,13 @@ def commit_in(
 
 def _busy(there: pygit2.Repository, why: str) -> StalledError:
     return StalledError("CheckoutBusy", f"{there.workdir}: {why}")
+
+
+def shares_history(directory: Path, commits: Iterable[str]) -> bool:
+    """Return whether a directory is inside a checkout whose repository holds any of the commits."""
+    try:
+        found = pygit2.discover_repository(str(directory))
+        here = pygit2.Repository(found) if found is not None else None
+        return here is not None and any(here.get(commit) is not None for commit in commits)
+    except (pygit2.GitError, KeyError, ValueError, OSError):
+        return False

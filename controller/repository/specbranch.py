@@ -47,7 +47,7 @@ class SpecBranch:
         self,
         mirror: Mirror,
         branch: str | None,
-        author: Author,
+        author: Callable[[], Author],
         *,
         directory: Path,
         now: Callable[[], float] = time.time,
@@ -55,7 +55,10 @@ class SpecBranch:
         jitter: Callable[[], float] = random.random,
         max_retries: int = 8,
     ) -> None:
-        """``branch`` None is the one that the remote's HEAD names; ``directory`` is where the command was called."""
+        """``branch`` None is the one that the remote's HEAD names; ``directory`` is where the command was called.
+
+        ``author`` is asked only once there is something to commit.
+        """
         self._mirror = mirror
         self._branch = branch
         self._author = author
@@ -76,6 +79,7 @@ class SpecBranch:
 
         Raises:
             StalledError: PushRefused, BranchCheckedOut, CheckoutBusy, BranchMoved, or what fetching raises.
+            ConfigurationError: what ``author`` raises.
             TransientError: Unreachable; SpecBranchBusy when somebody was faster every time.
         """
         for attempt in range(self._max_retries + 1):
@@ -96,7 +100,7 @@ class SpecBranch:
             if dry_run:
                 return SpecCommit(id=None, branch=branch, parent=tip, diff=diff)
             text = message if isinstance(message, str) else message()
-            made, outcome = self._attempt(branch, tip, files, text, diff)
+            made, outcome = self._attempt(branch, tip, files, text, diff, self._author())
             if outcome is Pushed.ACCEPTED:
                 return made
         raise TransientError(
@@ -106,14 +110,14 @@ class SpecBranch:
         )
 
     def _attempt(
-        self, branch: str, tip: str, files: Mapping[str, bytes], message: str, diff: str
+        self, branch: str, tip: str, files: Mapping[str, bytes], message: str, diff: str, author: Author
     ) -> tuple[SpecCommit, Pushed]:
         mirror = self._mirror
         there = checkout_of(mirror.url, branch)
         if there is not None and not may_commit(there, self._directory):
             raise not_here(mirror.url, branch, diff)
         with mirror.writing() as repo:
-            commit = self._commit(repo, tip, files, message)
+            commit = self._commit(repo, tip, files, message, author)
             if there is not None:
                 outcome = commit_in(there, repo, commit=commit, branch=branch, expected=tip, paths=sorted(files))
             else:
@@ -125,12 +129,14 @@ class SpecBranch:
         work_tree = None if there is None else Path(there.workdir)
         return SpecCommit(id=commit, branch=branch, parent=tip, diff=diff, checkout=work_tree), outcome
 
-    def _commit(self, repo: pygit2.Repository, tip: str, files: Mapping[str, bytes], message: str) -> str:
+    def _commit(
+        self, repo: pygit2.Repository, tip: str, files: Mapping[str, bytes], message: str, author: Author
+    ) -> str:
         base = repo[tip].peel(pygit2.Tree).id
         tree = write_tree(repo, base, changes_of(files), keep_modes=True)
         assert tree is not None, "files are only ever added or changed"
         now = int(self._now())
-        signature = pygit2.Signature(self._author.name, self._author.email, now, time.localtime(now).tm_gmtoff // 60)
+        signature = pygit2.Signature(author.name, author.email, now, time.localtime(now).tm_gmtoff // 60)
         return str(repo.create_commit(None, signature, signature, message.strip() + "\n", tree, [tip]))
 
     def _diff(self, tip: str, path: str, data: bytes) -> str:

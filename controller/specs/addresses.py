@@ -12,6 +12,7 @@ from itertools import islice
 
 from controller.model.resources import Desired
 from controller.specs.discovery import spec_files
+from controller.specs.keys import meant_key
 from controller.specs.nearest import did_you_mean
 from controller.specs.requests import Subject
 from controller.specs.tree import Tree
@@ -105,9 +106,9 @@ def _inside(whole: Address, rest: list[str], desired: Desired) -> Address:
         known = [name for name, own in steps.items() if isinstance(own, dict)] if isinstance(steps, dict) else []
         if step not in known:
             raise NotFoundError(f'workflow {whole.name} has no step "{step}"{did_you_mean(step, known)}')
-    key = "/".join(rest)
     job = desired.jobs.get(whole.name if step is None else f"{whole.name}.{step}")
     keys = [task.key for task in job.tasks] if job is not None else []
+    key = meant_key("/".join(rest), keys)
     label = whole.name if step is None else f"{whole.name}/{step}"
     if key and job is None:
         raise NotFoundError(f"the spec of {label} is not valid at present, so its tasks are not known: {whole.path}")

@@ -8,7 +8,8 @@ matrix is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.+:@^-]*", re.ASCII)
@@ -43,4 +44,31 @@ def point_of(key: str) -> dict[str, str]:
         if not axis or not equals:
             raise ValueError(f"{part!r} is not AXIS=VALUE")
         point[axis] = unquote(value, errors="strict")
+    return point
+
+
+def meant_key(typed: str, keys: Sequence[str]) -> str:
+    """Return what a person typed as the keys of one job are written: axes in their order, values escaped.
+
+    Blanks beside a comma or an equals sign and quotes around a part or a value are taken off. Text that is no point is
+    returned as it is; whether the job has such a task is for the caller to see.
+    """
+    if not keys or typed in keys:
+        return typed
+    try:
+        point, axes = _typed_point(typed), point_of(keys[0])
+    except ValueError:
+        return typed
+    return key_of({axis: point[axis] for axis in (*(a for a in axes if a in point), *point)})
+
+
+def _typed_point(text: str) -> dict[str, str]:
+    words = shlex.shlex(text, posix=True)
+    words.whitespace, words.whitespace_split, words.commenters, words.escape = ",", True, "", ""
+    point = {}
+    for part in words:
+        axis, equals, value = part.partition("=")
+        if not axis.strip() or not equals:
+            raise ValueError(f"{part!r} is not AXIS=VALUE")
+        point[axis.strip()] = unquote(value.strip(), errors="strict")
     return point

@@ -118,12 +118,17 @@ class Project:
         return self.git("rev-parse", "HEAD")
 
     def controller(
-        self, *argv: str, env: Mapping[str, str] | None = None, expect: int | None = None, timeout_s: float = 400
+        self,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        expect: int | None = None,
+        timeout_s: float = 400,
+        where: Path | None = None,
     ) -> Ran:
-        """Run the command to its end; ``expect`` is the exit code that it has to have."""
+        """Run the command to its end, in ``where``; ``expect`` is the exit code that it has to have."""
         done = subprocess.run(
             [COMMAND, *argv],
-            cwd=self.directory,
+            cwd=where or self.directory,
             env=self.environment(env),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -194,6 +194,73 @@ def test_history_and_trace_tell_where_a_result_comes_from(project: Project, spec
     assert "name one, such as train/lr=0.1" in project.controller("trace", "train", expect=2).err
 
 
+def test_a_task_is_found_however_its_point_is_typed(project: Project, specs: str) -> None:
+    """Axes in another order, blanks beside commas, quotes: every verb that takes a task finds the same one."""
+    grid = "matrix: {lr: [0.1, 0.01], seed: [3, 4]}"
+    project.commit({"specs/a.yaml": specs.replace("matrix: {lr: [0.1, 0.01]}", grid)})
+    settled(project)
+    known = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.org"}
+    for typed in ("seed=3,lr=0.1", "lr=0.1, seed=3", "lr='0.1' , seed=\"3\"", '"seed=3","lr=0.1"'):
+        (one,) = project.controller("status", f"train/{typed}", "-o", "json", expect=0).json
+        assert [task["id"] for task in one["tasks"]] == ["train/lr=0.1,seed=3"]
+        assert (
+            project.controller("trace", f"Job/train/{typed}", "-o", "json", expect=0).json["task"]
+            == one["tasks"][0]["id"]
+        )
+        told = project.controller("history", f"train/{typed}", "-o", "json", expect=0).json
+        assert {row["task"] for row in told} == {"train/lr=0.1,seed=3"}
+        assert project.controller("logs", f"train/{typed}", expect=0).out == ""
+        for verb in ("suspend", "rerun"):
+            diff = project.controller(verb, f"train/{typed}", "--dry-run", expect=0).out
+            assert "lr=0.1,seed=3" in diff
+    project.controller("suspend", "train/seed=3, lr=0.1", expect=0, env=known)
+    project.controller("resume", "train/seed=3,lr=0.1", expect=0, env=known)
+    assert "suspend" not in in_git(project)
+
+
+def test_every_verb_suggests_the_nearest_name(project: Project, specs: str) -> None:
+    """A name with a typing error is answered with the one that was meant, whatever the verb."""
+    settled(project)
+    for verb in ("status", "logs", "history", "trace", "suspend", "resume", "rerun"):
+        for typed, meant in (
+            ("trian", "train"),
+            ("train/lr=0.11", "lr=0.1"),
+            ("bands/rlax", "relax"),
+            ("bnads/relax", "bands"),
+        ):
+            said = project.controller(verb, typed, expect=2).err
+            assert 'did you mean "' in said, (verb, typed, said)
+            assert said.rpartition('did you mean "')[2].partition('"')[0].endswith(meant), (verb, typed, said)
+    assert 'did you mean "status"?' in project.controller("stauts", expect=2).err
+    assert 'did you mean "list"?' in project.controller("image", "lst", expect=2).err
+
+
+def test_a_dry_run_needs_no_identity(project: Project, specs: str) -> None:
+    """Git does not know who types: the change is shown all the same, and a commit is refused with the remedy."""
+    (project.directory / "home" / ".gitconfig").unlink()
+    settled(project)
+    for verb in ("suspend", "rerun"):
+        assert project.controller(verb, "train", "--dry-run", expect=0).out.startswith("diff --git")
+        refused = project.controller(verb, "train", expect=2).err
+        assert "AuthorUnknown" in refused
+        assert "git config --global user.name" in refused
+    assert "is not suspended" in project.controller("resume", "train", "--dry-run", expect=0).out
+    assert in_git(project) == specs
+
+
+def test_how_the_commit_reaches_the_checkout(project: Project, specs: str) -> None:
+    """Said by each of the verbs: to be pulled into the checkout that it is called in, or moved along with it."""
+    settled(project)
+    inside = {"PWD": str(project.clone)}
+    for verb in ("suspend", "resume", "rerun"):
+        ran = project.controller(verb, "train", expect=0, where=project.clone, env=inside)
+        assert "`git pull` on branch main brings it into this checkout." in ran.out
+    project.git("pull", "-q", "origin", "main")
+    local = project.controller("suspend", "train", "--repo", str(project.clone), expect=0, where=project.clone)
+    assert f"The checkout {project.clone} has moved along: it holds the commit already." in local.out
+    assert "suspend: true" in (project.clone / "specs/a.yaml").read_text()
+
+
 def test_approving_what_is_held(project: Project, counted: Counted) -> None:
     """What is held is shown, and let go by an empty commit, for just the commit that a pass has seen."""
     known = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.org"}
@@ -212,11 +279,18 @@ def test_approving_what_is_held(project: Project, counted: Counted) -> None:
     assert "BranchMoved" in project.controller("approve", commit[:10], expect=3, env=known).err
     shown = project.controller("approve", "--dry-run", expect=0, env=known).out
     assert "held back: MassCancel: " in shown
-    assert "Job job-03" in shown
+    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("Job/")] == [
+        [f"Job/{name}", name] for name in names
+    ]
+    assert "12 active runs of 12 resources are held back" in shown
+    listed = project.controller("approve", "--dry-run", "-o", "json", expect=0).json
+    assert [run["run"] for resource in listed["held"] for run in resource["runs"]] == names
+    assert listed["commit"] is None
     assert counted.alive()
 
     approved = project.controller("approve", newer[:10], expect=0, env=known).out
-    assert f"approved {newer[:12]}: commit " in approved
+    assert f"approved {newer[:12]}\ncommit " in approved
+    assert f"`git pull` on branch main brings it into your checkout of {project.bare}." in approved
     assert project.git("diff", newer, "main", where=project.bare) == ""
     project.passes_until("all are gone", lambda: project.names() == ["Cluster/here"])
     assert not counted.alive()

@@ -71,7 +71,7 @@ def command(given: Given, name: str, message: str | None) -> None:
 
 def _committer(reconciler: Reconciler, message: str) -> Callable[[WorkingCopy], None]:
     """Return what commits a working copy's changes on top of whatever is newest."""
-    from controller.cli.spec_change import open_spec_branch
+    from controller.cli.spec_change import open_spec_branch, print_commit
     from controller.specs.effects import Effect, effect_of
     from controller.specs.tree import EditedTree
 
@@ -101,7 +101,7 @@ def _committer(reconciler: Reconciler, message: str) -> Callable[[WorkingCopy], 
         made = open_spec_branch(settings, mirror).change(edit, message)
         assert made is not None, "the edit always wants something"
         assert made.id is not None, "it was no dry run"
-        click.echo(f"commit {made.id[:12]} on {made.branch}" + (f", also in {made.checkout}" if made.checkout else ""))
+        print_commit(made, settings, mirror)
         again = len(found[0].again)
         if again:
             click.echo(f"{again} task{'s' if again > 1 else ''} will run again, as their image has changed.")

@@ -24,11 +24,11 @@ def command(given: Given, image: str, listed: bool, before: int) -> None:
 
     settings = settings_from(given)
     logs = logs_of(settings.state_dir, image)
-    if listed:
+    if listed and logs:
         for path in logs:
             click.echo(path)
         return
-    if before < 0 or before >= len(logs):
+    if not 0 <= before < len(logs):
         kept = f"{len(logs)} kept" if logs else f"none is kept{did_you_mean(image, built_here(settings.state_dir))}"
         raise StalledError("NoBuildLog", f"there is no such log of image {image} in {settings.state_dir}: {kept}")
     with logs[before].open("rb") as log:

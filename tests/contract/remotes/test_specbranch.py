@@ -18,7 +18,9 @@ FILE = "specs/a.yaml"
 
 
 def branch_of(mirror: Mirror, directory: Path, branch: str | None = None, **more: object) -> SpecBranch:
-    return SpecBranch(mirror, branch, GRACE, directory=directory, sleep=lambda s: None, **more)  # type: ignore[arg-type]
+    return SpecBranch(  # type: ignore[arg-type]
+        mirror, branch, lambda: GRACE, directory=directory, sleep=lambda s: None, **more
+    )
 
 
 def appended(mirror: Mirror, text: bytes):  # type: ignore[no-untyped-def]
