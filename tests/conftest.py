@@ -15,6 +15,10 @@ from typing import NoReturn
 
 import pytest
 
+from tests.effort import load_profile
+
+load_profile()
+
 REGISTRY_USER = "sandbox:only-for-tests"
 """Of the sandbox's private registry: user and password."""
 

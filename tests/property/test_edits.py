@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.specs.edits import EditRefused, Value, with_field
 from controller.specs.yaml_loader import load
+from tests.effort import examples
 
-calm = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(max_examples=examples(100))
 words = st.from_regex(r"[a-zé][a-z0-9é.]{0,8}", fullmatch=True)
 comments = st.sampled_from(["", "", "", " # why", "  # no: {really}", "\t# tab"])
 between = st.lists(st.sampled_from(["", "# comment", "  # deep comment", "    # suspend: true", "  "]), max_size=2)

@@ -6,7 +6,7 @@ import json
 import string
 import subprocess
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model.resources import Desired
@@ -16,11 +16,12 @@ from controller.specs.parse import parse_blob
 from controller.specs.quantities import duration_s, memory_mib, walltime_s
 from controller.specs.verdicts import from_bytes, to_bytes
 from controller.specs.yaml_loader import load as load_yaml
+from tests.effort import examples
 from tests.unit.specs.bad_inputs import INPUTS
 from tests.unit.specs.trees import GOOD, Link, MemoryTree, desired
 
 CLUSTER = "kind: Cluster\nname: here\nscheduler: local\n"
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(max_examples=examples(100))
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
 without_lookups = texts.filter(lambda text: "${{" not in text)
@@ -83,7 +84,7 @@ def test_what_changes_a_digest(
     assert (digest(*one) == digest(*two)) == same
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(texts, min_size=1, max_size=3))
 def test_a_quoted_value_reaches_the_program_as_it_is(values: list[str]) -> None:
     known = {f"v.n{number}": value for number, value in enumerate(values)}

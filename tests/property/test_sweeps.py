@@ -5,17 +5,18 @@ from __future__ import annotations
 import subprocess
 from itertools import product
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model.resources import Task
 from controller.specs import matrix, quotes
 from controller.specs.graph import ordered
 from controller.specs.keys import key_of, point_of
+from tests.effort import examples
 from tests.property.test_specs import CLUSTER, dump
 from tests.unit.specs.trees import desired, headlines
 
-calm = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(max_examples=examples(40))
 LISTS = {"include", "exclude"}
 axes = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,6}", fullmatch=True).filter(
     lambda name: name not in (*LISTS, *matrix.RESERVED)
@@ -83,7 +84,7 @@ def test_a_point_more_or_less_leaves_the_others_alone(
         assert len(fewer) == len(before) - 1
 
 
-@settings(calm, max_examples=25)
+@settings(max_examples=examples(25))
 @given(columns)
 def test_a_value_reaches_the_command_as_it_is(given_matrix: dict[str, list[object]]) -> None:
     for task in tasks(given_matrix)[:3]:

@@ -245,11 +245,7 @@ class Machine(RuleBasedStateMachine):
         return [job for job in self.cluster.jobs if job.state is state]
 
 
-QUICK = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
-
-
+QUICK = settings(max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck), derandomize=True)
 LONG = settings(QUICK, max_examples=3000, stateful_step_count=60, derandomize=False)
 
 
@@ -262,6 +258,4 @@ def test_nothing_executes_twice_and_nothing_is_lost() -> None:
 @pytest.mark.timeout(3600)
 def test_nothing_executes_twice_and_nothing_is_lost_in_the_long_run() -> None:
     """The same, for as many and as long stories as there is time for."""
-    run_state_machine_as_test(
-        Machine, settings=settings(QUICK, max_examples=3000, stateful_step_count=60, derandomize=False)
-    )
+    run_state_machine_as_test(Machine, settings=LONG)

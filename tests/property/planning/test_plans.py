@@ -15,6 +15,7 @@ from controller.model.runs import RunRecord
 from controller.planning.absorb import absorb
 from controller.planning.brakes import FREE_CANCELS
 from controller.planning.history import History
+from tests.effort import examples
 from tests.unit.planning.values import (
     INSTANCE,
     NOW,
@@ -32,7 +33,7 @@ from tests.unit.planning.values import (
     unreachable,
 )
 
-QUICK = settings(max_examples=60, deadline=None, derandomize=True)
+QUICK = settings(max_examples=examples(60))
 NAMES = ("a", "b", "c")
 CLUSTERS = ("hpc", "other")
 KEYS = ("", "x=1", "x=2", "x=3")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from controller.repository.committree import CommitTree
 from controller.repository.treewriter import changes_of, write_tree
+from tests.effort import examples
 
 PATHS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
 FILES = st.dictionaries(PATHS, st.binary(max_size=2), max_size=6)
@@ -29,7 +30,7 @@ def content(repo: pygit2.Repository, root: pygit2.Oid | None) -> dict[str, bytes
 
 
 @given(before=FILES, files=FILES, remove=st.sets(PATHS, max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60))
 def test_like_a_dictionary(before: dict[str, bytes], files: dict[str, bytes], remove: set[str]) -> None:
     """Written files are there, removed ones are not, others stay, and equal content is the equal tree."""
     if not coherent(before.keys() | files.keys() | remove):
