@@ -11,6 +11,7 @@ import click
 
 from controller.cli.options import Given, output_option, repository_options
 from controller.model.conditions import ResourceStatus, TaskState, TaskStatus, Truth
+from controller.model.labels import Requirement, SelectorError, parse_selector, selects
 
 if TYPE_CHECKING:
     from controller.repository.mirror import Mirror
@@ -18,19 +19,28 @@ if TYPE_CHECKING:
 
 @click.command(name="status")
 @click.argument("name", required=False)
+@click.option(
+    "-l",
+    "--selector",
+    multiple=True,
+    metavar="LABELS",
+    help="Only what has these labels: team=a,stage!=test, 'team in (a,b)', KEY, !KEY.",
+)
 @output_option("table", "wide", "json", "yaml")
 @repository_options
-def command(given: Given, name: str | None, output: str) -> None:
+def command(given: Given, name: str | None, selector: tuple[str, ...], output: str) -> None:
     """Show where every resource stands, or the one called NAME (a job, JOB/TASK, image or cluster).
 
     Reads the status branch, so it says the same on every machine.
     """
+    selected = _selected(selector)
     from controller.cli.composition import open_mirror, settings_from
     from controller.cli.output import print_json, print_yaml
     from controller.model.documents import to_document
 
     settings = settings_from(given)
-    statuses = _chosen(read_statuses(open_mirror(settings), settings.status_branch), name)
+    found = _chosen(read_statuses(open_mirror(settings), settings.status_branch), name)
+    statuses = [status for status in found if selects(selected, status.labels)]
     documents = [to_document(status) for status in statuses]
     match output:
         case "json":
@@ -42,6 +52,13 @@ def command(given: Given, name: str | None, output: str) -> None:
         case _:
             for status in statuses:
                 _print_one(status, wide=output == "wide")
+
+
+def _selected(texts: Sequence[str]) -> tuple[Requirement, ...]:
+    try:
+        return tuple(part for text in texts for part in parse_selector(text))
+    except SelectorError as error:
+        raise click.UsageError(f"-l: {error}") from error
 
 
 def read_statuses(mirror: Mirror, branch: str) -> list[ResourceStatus]:
@@ -92,13 +109,13 @@ def print_statuses(statuses: Sequence[ResourceStatus], *, wide: bool) -> None:
     order = {"Job": 0, "Image": 1, "Cluster": 2}
     headings = ["KIND", "NAME", "STATE", "TASKS", "JOB", "WHY"]
     if wide:
-        headings = ["KIND", "NAME", "STATE", "TASKS", "JOB", "CLUSTER", "DIGEST", "COMMIT", "RUN DIR", "WHY"]
+        headings = ["KIND", "NAME", "STATE", "TASKS", "JOB", "CLUSTER", "DIGEST", "COMMIT", "RUN DIR", "LABELS", "WHY"]
     rows = []
     for status in sorted(statuses, key=lambda status: (order.get(status.kind, 9), status.name)):
         row = [status.kind, status.name, state_of(status), _tasks(status), _job(status)]
         if wide:
             runs = status.tasks[0].run_dir if len(status.tasks) == 1 else None
-            row += [status.cluster, status.digest[:12], status.commit[:12], runs or ""]
+            row += [status.cluster, status.digest[:12], status.commit[:12], runs or "", _labels(status)]
         rows.append([*row, _why(status)])
     if not rows:
         click.echo("no resources")
@@ -131,6 +148,10 @@ def state_of(status: ResourceStatus) -> str:
     return {Truth.TRUE: "Ready", Truth.FALSE: "NotReady", Truth.UNKNOWN: "Unknown"}[ready.status]
 
 
+def _labels(status: ResourceStatus) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted(status.labels.items()))
+
+
 def _tasks(status: ResourceStatus) -> str:
     if not status.tasks:
         return ""
@@ -161,6 +182,8 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
     click.echo(
         f"  from {status.path} at {status.commit[:12]}" + (f", digest {status.digest[:12]}" if status.digest else "")
     )
+    if status.labels:
+        click.echo(f"  labels: {_labels(status)}")
     for name, value in status.details.items():
         click.echo(f"  {name}: {value}")
     for condition in status.conditions:

@@ -77,6 +77,8 @@ class ResourceStatus:
     cluster: str = ""
     conditions: tuple[Condition, ...] = ()
     tasks: tuple[TaskStatus, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The spec's own words to find it by."""
     details: Mapping[str, str] = field(default_factory=dict)
     """Further facts by name, such as an image's identity or a cluster's scheduler version."""
 

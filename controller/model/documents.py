@@ -20,6 +20,7 @@ def to_document(status: ResourceStatus) -> dict[str, Any]:
         "commit": status.commit,
         "path": status.path,
         "cluster": status.cluster,
+        "labels": dict(sorted(status.labels.items())),
         "conditions": [
             {
                 "type": condition.type,
@@ -43,6 +44,7 @@ def from_document(document: Any) -> ResourceStatus:
     """
     top = _mapping(document, "the document")
     details = _mapping(top.get("details", {}), "details")
+    labels = _mapping(top.get("labels", {}), "labels")
     return ResourceStatus(
         kind=_text(top, "kind"),
         name=_text(top, "name"),
@@ -52,6 +54,7 @@ def from_document(document: Any) -> ResourceStatus:
         cluster=_text(top, "cluster", ""),
         conditions=tuple(_condition(_mapping(item, "a condition")) for item in _items(top, "conditions")),
         tasks=tuple(_task(_mapping(item, "a task")) for item in _items(top, "tasks")),
+        labels={key: _text(labels, key) for key in labels},
         details={key: _text(details, key) for key in details},
     )
 

@@ -108,6 +108,7 @@ class Image:
     """``host[:port]/path`` that a built image is pushed to, for clusters to pull it from there."""
     notice: str = ""
     """What a person should know of its source, such as that it could not be asked lately."""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def resolved(self) -> bool:

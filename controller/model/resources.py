@@ -91,6 +91,7 @@ class Cluster:
     binds: tuple[str, ...] = ()
     """What every container sees beside its run: ``source[:target[:ro]]``; ``~`` and ``$NAME`` in a source are the
     cluster's."""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 RETRY_REASONS = (
@@ -215,6 +216,8 @@ class Job:
     """As the cluster's, for this job's containers."""
     tick: str | None = None
     """With a schedule: the time, ISO 8601 in UTC, that the tasks' digests stand for; None before the first one."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Words to find it by; no part of any digest, as with all kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +228,7 @@ class Workflow:
     source: Source
     steps: tuple[str, ...]
     """Names of the steps' jobs, ``<workflow>.<step>``, in the order of the file."""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def task_id_of(job: str, key: str) -> str:
@@ -244,7 +248,8 @@ class Desired:
     """Everything one commit asks for.
 
     ``problems`` are the errors of all files. ``broken`` names ``Kind/name`` of resources that the commit holds but
-    that could not be read; ``broken_paths`` the files in which a document could not even be told apart, so whatever
+    that could not be read; ``suspects`` those of them that are only names found in what could not be read, of which
+    none may be there; ``broken_paths`` the files in which a document could not even be told apart, so whatever
     was last seen in them must be left as it is. ``stale`` names those taken from an earlier commit because of that.
     """
 
@@ -256,6 +261,7 @@ class Desired:
     workflows: Mapping[str, Workflow] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
+    suspects: frozenset[str] = frozenset()
     broken_paths: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
     retired: Mapping[str, Cluster] = field(default_factory=dict)

@@ -67,6 +67,7 @@ def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> Re
         digest="",
         commit=cluster.source.commit,
         path=cluster.source.path,
+        labels=cluster.labels,
         conditions=conditions(verdict),
         details={name: value for name, value in details.items() if value},
     )
@@ -127,6 +128,7 @@ def image_status(
         digest=image.identity,
         commit=image.source.commit,
         path=image.source.path,
+        labels=image.labels,
         conditions=conditions(verdict),
         details=details,
     )

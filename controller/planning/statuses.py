@@ -47,25 +47,36 @@ def statuses_of(
         statuses.append(work_status(desired, key, jobs, latest=latest, active=mine, waits=waits, holds=holds))
     known = {status.key for status in statuses}
     statuses += [s for s in removed_statuses(desired, active, holds, history) if s.key not in known]
-    statuses += _broken_statuses(desired, {status.key for status in statuses})
+    statuses += _broken_statuses(desired, history, {status.key for status in statuses})
     return tuple(
         _dated(status, history.statuses.get(status.key), now)
         for status in sorted(statuses, key=lambda status: (status.kind, status.name))
     )
 
 
-def _broken_statuses(desired: Desired, said: set[str]) -> list[ResourceStatus]:
-    """Resources that the commit names and nobody can read, and that no earlier commit could stand in for."""
+def _broken_statuses(desired: Desired, history: History, said: set[str]) -> list[ResourceStatus]:
+    """Resources that the commit names and nobody can read, and that no earlier commit could stand in for.
+
+    A name that was only found in what cannot be read is no resource, unless there has been one.
+    """
+    certain = {problem.resource for problem in desired.problems} | history.paths.keys()
     statuses = []
-    for key in sorted(desired.broken - said):
+    for key in sorted(desired.broken - said - (desired.suspects - certain)):
         kind, _, name = key.partition("/")
         verdict = with_problem(Verdict(ready=SETTLED, reconciling=SETTLED, stalled=SETTLED), desired, key)
         _, reason, message = verdict.stalled if verdict.stalled[0] is Truth.TRUE else verdict.reconciling
         verdict = replace(verdict, ready=(Truth.FALSE, reason, message))
         path = next((problem.path for problem in desired.problems if problem.resource == key), "")
+        before = history.statuses.get(key)
         statuses.append(
             ResourceStatus(
-                kind=kind, name=name, digest="", commit=desired.commit, path=path, conditions=conditions(verdict)
+                kind=kind,
+                name=name,
+                digest="",
+                commit=desired.commit,
+                path=path,
+                labels=before.labels if before is not None else {},
+                conditions=conditions(verdict),
             )
         )
     return statuses

@@ -61,6 +61,7 @@ def work_status(
         commit=jobs[0].source.commit,
         path=jobs[0].source.path,
         cluster=jobs[0].cluster,
+        labels=desired.workflows[name].labels if name in desired.workflows and kind == "Workflow" else jobs[0].labels,
         conditions=conditions(verdict),
         tasks=tuple(tasks),
         details={"previous_runs": ", ".join(f"{r.id} {r.state}" for r in leaving)} if leaving else {},
@@ -98,6 +99,7 @@ def _removed_status(key: str, records: Sequence[RunRecord], holds: Sequence[Hold
         commit=records[0].run.commit,
         path=history.paths.get(key, ""),
         cluster=records[0].run.cluster,
+        labels=before.labels if (before := history.statuses.get(key)) is not None else {},
         conditions=conditions(verdict),
         tasks=tuple(_record_status(record.run.task_id, record) for record in records),
     )

@@ -17,6 +17,7 @@ from controller.specs.filesets import Files
 from controller.specs.nearest import did_you_mean
 from controller.specs.outside import Answer
 from controller.specs.outside import Source as Outside
+from controller.specs.partial import touches
 from controller.specs.tree import Tree
 from controller.specs.verdicts import Spec
 from controller.specs.yaml_loader import MAX_BYTES, Path
@@ -31,10 +32,20 @@ class InvalidError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PlacedSpec:
-    """A valid spec and the file that it stands in."""
+    """A spec and the file that it stands in. ``partial``: what is looked up is reported, and no more comes of it."""
 
     entry: FileEntry
     spec: Spec
+    partial: bool = False
+
+    @property
+    def resource(self) -> str:
+        """``Kind/name``, or "" where the document has no name."""
+        return self.spec.key if self.spec.name else ""
+
+    def is_sound(self, *path: str | int) -> bool:
+        """Return whether nothing at a path, or below it, is void."""
+        return not touches(self.spec.void, path)
 
     def place(self, *paths: Path) -> tuple[int, int]:
         """Return line and column of the first of some paths that has a place, else those of the document."""
@@ -54,6 +65,8 @@ class Assembly:
     problems: list[Problem]
     known: frozenset[str] = frozenset()
     """``Kind/name`` of everything that the commit holds, valid or not."""
+    unread: list[str] = field(default_factory=list)
+    """Files that may hold more than is known of them."""
     outside: Mapping[Outside, Answer] = field(default_factory=dict)
     """What is in force for what lies outside of the commit."""
     broken: set[str] = field(default_factory=set)
@@ -76,11 +89,13 @@ class Assembly:
         """Report a problem at a path of a document, and return the exception that gives the resource up."""
         if passing:
             self.passing.add(document.spec.key)
-        self.report(document.entry, document.place(path), message, remedy, document.spec.key)
+        self.report(document.entry, document.place(path), message, remedy, document.resource)
         return InvalidError(message)
 
     def needs_broken(self, document: PlacedSpec, path: Path, key: str) -> InvalidError:
-        """Report that a document needs what is broken."""
+        """Report that a document needs what is broken; nothing is said of one that is not valid anyway."""
+        if document.partial:
+            return InvalidError(key)
         if key in self.passing:
             message, remedy = f"needs {key}, whose source cannot be had now", "it is asked for again by itself"
             return self.invalid(document, path, message, remedy, passing=True)
@@ -95,7 +110,16 @@ class Assembly:
         if f"{kind}/{wanted}" in self.broken:
             yield self.needs_broken(document, path, f"{kind}/{wanted}")
         else:
-            yield self.invalid(document, path, f'there is no {kind} named "{wanted}"{did_you_mean(wanted, known)}')
+            yield self.missing(document, path, kind, wanted, known)
+
+    def missing(self, document: PlacedSpec, path: Path, kind: str, wanted: str, known: Iterable[str]) -> InvalidError:
+        """Report a reference that leads nowhere, as far as all files could be read."""
+        if not self.unread:
+            return self.invalid(document, path, f'there is no {kind} named "{wanted}"{did_you_mean(wanted, known)}')
+        if document.partial:
+            return InvalidError(wanted)
+        message = f'{kind} "{wanted}" may stand in {self.unread[0]}, which could not be read'
+        return self.invalid(document, path, message, "correct that file first")
 
     def report(self, entry: FileEntry, place: tuple[int, int], message: str, remedy: str, resource: str) -> None:
         """Add a problem of a file, with the line that it is on."""

@@ -18,13 +18,13 @@ from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.checks import Checker
 from controller.specs.discovery import spec_files
 from controller.specs.filesets import Files
-from controller.specs.images import add_image, sources_of
+from controller.specs.images import add_image, examine_image, sources_of
 from controller.specs.outside import Resolve, offline
 from controller.specs.parse import parse_blob
 from controller.specs.schemas import schema_version
 from controller.specs.tree import Tree
 from controller.specs.verdicts import Spec, Verdict, VerdictCache, from_bytes, to_bytes
-from controller.specs.work import add_work
+from controller.specs.work import add_work, examine_work
 from controller.specs.yaml_loader import MAX_BYTES
 
 
@@ -76,7 +76,9 @@ class _Compiler:
     resolve: Resolve
     files_read: int = 0
     documents: dict[str, list[_Placed]] = field(default_factory=lambda: defaultdict(list))
+    partials: list[PlacedSpec] = field(default_factory=list)
     suspects: set[str] = field(default_factory=set)
+    unread: list[str] = field(default_factory=list)
     broken_paths: set[str] = field(default_factory=set)
 
     def take(self, entry: FileEntry, verdict: Verdict) -> None:
@@ -86,6 +88,9 @@ class _Compiler:
         self.suspects |= verdict.suspects
         if verdict.opaque:
             self.broken_paths.add(entry.path)
+        if verdict.unread:
+            self.unread.append(entry.path)
+        self.partials += [PlacedSpec(entry, spec, partial=True) for spec in verdict.partials]
         for spec in verdict.specs:
             self.documents[spec.key].append(_Placed(entry, *spec.places["kind"], spec))
         for broken in verdict.broken:
@@ -93,7 +98,7 @@ class _Compiler:
 
     def desired(self) -> Desired:
         """Return the result; called once, after the last ``take``."""
-        assembly = Assembly(tree=self.tree, files=self.files, problems=self.problems)
+        assembly = Assembly(tree=self.tree, files=self.files, problems=self.problems, unread=self.unread)
         single = self._without_duplicates(assembly)
         assembly.broken |= self.suspects - single.keys()
         assembly.outside = self.resolve(sources_of(single))
@@ -105,6 +110,11 @@ class _Compiler:
                 except InvalidError:
                     assembly.broken.add(key)
         add_work(assembly, {key: each for key, each in single.items() if each.spec.kind in ("Job", "Workflow")})
+        for document in self.partials:
+            if document.spec.kind == "Image":
+                examine_image(assembly, document)
+            else:
+                examine_work(assembly, document)
         workflows = dict(sorted(assembly.workflows.items()))
         alone = sorted(name for name, job in assembly.jobs.items() if job.workflow is None)
         steps = [step for workflow in workflows.values() for step in workflow.steps]
@@ -116,6 +126,7 @@ class _Compiler:
             workflows=workflows,
             problems=tuple(sorted(set(self.problems))),
             broken=frozenset(assembly.broken),
+            suspects=frozenset(self.suspects - single.keys() - self.documents.keys()),
             broken_paths=frozenset(self.broken_paths),
             files_read=self.files_read,
         )
@@ -132,6 +143,8 @@ class _Compiler:
                 other = next(each for each in placed if each is not one)
                 message = f"{key} is defined twice; the other is {other.entry.path}:{other.line}"
                 assembly.report(one.entry, (one.line, one.column), message, "rename or remove one of them", key)
+                if one.spec is not None:
+                    self.partials.append(PlacedSpec(one.entry, one.spec, partial=True))
         return single
 
 

@@ -20,6 +20,7 @@ def cluster(data: Mapping[str, Any], source: Source) -> Cluster:
     connection = data.get("connection")
     given = {key: data[key] for key in ("scheduler", "workdir", "containers", "convert_on", "setup") if key in data}
     given["binds"] = tuple(data.get("binds", ()))
+    given["labels"] = dict(data.get("labels", {}))
     return Cluster(
         name=data["name"],
         source=source,

@@ -26,7 +26,7 @@ _NAME = re.compile(_START + "name" + _VALUE)
 _KIND_IN_BRACES = re.compile(r"""[{,]\s*["']?kind""" + _VALUE)
 _NAME_IN_BRACES = re.compile(r"""[{,]\s*["']?name""" + _VALUE)
 _API_VERSION = re.compile(r"(?m)^apiVersion[ \t]*:")
-_MOST_NAMES = 100
+MOST_NAMES = 100
 
 
 class Standing(Enum):
@@ -38,6 +38,8 @@ class Standing(Enum):
     SPEC = auto()
     STRAY = auto()
     """No ``kind``, but meant as a spec."""
+    LIST = auto()
+    """A list that has specs in it."""
     OTHER = auto()
 
 
@@ -46,6 +48,8 @@ def standing(document: Document) -> Standing:
     value = document.value
     if value is None:
         return Standing.EMPTY
+    if isinstance(value, list) and any(_is_spec(item) for item in value):
+        return Standing.LIST
     if not isinstance(value, dict):
         return Standing.OTHER
     if "apiVersion" in value:
@@ -55,6 +59,10 @@ def standing(document: Document) -> Standing:
     if misspelt_kind(value) is not None or ("name" in value and value.keys() & _TELLING):
         return Standing.STRAY
     return Standing.OTHER
+
+
+def _is_spec(item: Any) -> bool:
+    return isinstance(item, dict) and "apiVersion" not in item and item.get("kind") in KINDS and len(item) > 1
 
 
 def misspelt_kind(value: dict[str, Any]) -> str | None:
@@ -87,7 +95,7 @@ def recover(text: str) -> list[str]:
     """Return every ``Kind/name`` that text that is not YAML may hold, sorted; too many rather than too few."""
     text = _readable(text)
     kinds = {k for p in (_KIND, _KIND_IN_BRACES) for k in p.findall(text)}
-    names = [n for p in (_NAME, _NAME_IN_BRACES) for n in p.findall(text)][:_MOST_NAMES]
+    names = [n for p in (_NAME, _NAME_IN_BRACES) for n in p.findall(text)][:MOST_NAMES]
     return sorted({f"{k}/{n}" for k in kinds if k in KINDS for n in names if usable_name(n)})
 
 

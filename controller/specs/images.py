@@ -7,8 +7,8 @@ from typing import Any, assert_never
 
 from controller.model.digests import digest_of
 from controller.model.files import FileSet
-from controller.model.images import Build, Image, Origin, RegistryImage, SifFile
-from controller.specs.assembly import DIGEST_VERSION, Assembly, PlacedSpec
+from controller.model.images import Build, Image, ImageTest, Origin, RegistryImage, SifFile
+from controller.specs.assembly import DIGEST_VERSION, Assembly, InvalidError, PlacedSpec
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.ignore import BadPatternError
 from controller.specs.image_tests import image_test
@@ -36,6 +36,8 @@ from controller.specs.templates import (
 from controller.specs.yaml_loader import Path
 
 _WAYS = ("build", "from", "sif")
+_ASIDE = (("build", "args"), ("build", "target"))
+"""What says nothing of where an image comes from."""
 
 
 def add_image(assembly: Assembly, document: PlacedSpec) -> None:
@@ -44,6 +46,51 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
     Raises:
         InvalidError: what it is made from is not there, or not known, or its test cannot run; that has been reported.
     """
+    data = document.spec.data
+    origin, answer, test = _checked(assembly, document)
+    if origin is None:
+        raise InvalidError
+    covered: dict[str, Any] = {"version": DIGEST_VERSION, **_said_by(origin)}
+    if "rebuild" in data:
+        covered["rebuild"] = str(data["rebuild"])
+    assembly.images[document.spec.name] = Image(
+        name=document.spec.name,
+        source=assembly.source(document),
+        identity=digest_of(covered),
+        origin=origin,
+        test=test,
+        rebuild=str(data.get("rebuild", "")),
+        registry=document.spec.data.get("registry"),
+        notice=_notice(data, answer),
+        labels=dict(data.get("labels", {})),
+    )
+
+
+def examine_image(assembly: Assembly, document: PlacedSpec) -> None:
+    """Report what leads nowhere in a document of which no image is made, since something else is wrong with it."""
+    _checked(assembly, document)
+
+
+def _checked(assembly: Assembly, document: PlacedSpec) -> tuple[Origin | None, Answer | None, ImageTest | None]:
+    """Return what an image is made from, None if any of it, or its test, is not valid: all of that is reported."""
+    origin: Origin | None = None
+    answer: Answer | None = None
+    test: ImageTest | None = None
+    valid = True
+    if not any(path[0] in _WAYS and path[:2] not in _ASIDE for path in document.spec.void):
+        try:
+            origin, answer = _origin(assembly, document)
+        except InvalidError:
+            valid = False
+    if "test" in document.spec.data and document.is_sound("test"):
+        try:
+            test = _test(assembly, document)
+        except InvalidError:
+            valid = False
+    return (origin if valid else None), answer, test
+
+
+def _origin(assembly: Assembly, document: PlacedSpec) -> tuple[Origin, Answer | None]:
     data = document.spec.data
     given = [way for way in _WAYS if way in data]
     if len(given) != 1:
@@ -61,25 +108,15 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
             origin = _registry_image(data["from"], answer)
         case _:
             origin = _sif_file(data["sif"])
-    test = None
-    if "test" in data:
-        if isinstance(origin, SifFile):
-            message = "a SIF that is there already cannot be tested: a test runs on the Docker Engine"
-            raise assembly.invalid(document, ("test",), message, "remove the test, or use from: or build:")
-        test = image_test(assembly, document, data["test"])
-    covered: dict[str, Any] = {"version": DIGEST_VERSION, **_said_by(origin)}
-    if "rebuild" in data:
-        covered["rebuild"] = str(data["rebuild"])
-    assembly.images[document.spec.name] = Image(
-        name=document.spec.name,
-        source=assembly.source(document),
-        identity=digest_of(covered),
-        origin=origin,
-        test=test,
-        rebuild=str(data.get("rebuild", "")),
-        registry=document.spec.data.get("registry"),
-        notice=_notice(data, answer),
-    )
+    return origin, answer
+
+
+def _test(assembly: Assembly, document: PlacedSpec) -> ImageTest:
+    data = document.spec.data
+    if "sif" in data and "build" not in data and "from" not in data:
+        message = "a SIF that is there already cannot be tested: a test runs on the Docker Engine"
+        raise assembly.invalid(document, ("test",), message, "remove the test, or use from: or build:")
+    return image_test(assembly, document, data["test"])
 
 
 def _notice(data: Mapping[str, Any], answer: Answer | None) -> str:

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from controller.specs import ranges
-from controller.specs.nearest import did_you_mean, shown, type_name
+from controller.specs.nearest import as_list, did_you_mean, shown, type_name
 from controller.specs.yaml_loader import Path
 
 MOST_TASKS = 100_000
@@ -96,7 +96,7 @@ def _axis_errors(name: str, given: Any) -> Iterator[MatrixError]:
             if "range" in given or not given:
                 yield MatrixError(path, "must be two or three numbers: {range: [first, last, step]}")
     elif not isinstance(given, list):
-        remedy = "" if given is None else f"write a list: [{str(given)[:40]}]"
+        remedy = "" if given is None else as_list(given if isinstance(given, str) else "")
         message = f"must be a list or {{range: [first, last]}}, not {type_name(given)}"
         yield MatrixError((name,), message, remedy)
     elif not given:

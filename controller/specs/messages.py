@@ -5,14 +5,15 @@ Takes the nested errors of one document apart. Must not decide what is valid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cerberus import errors
 
 from controller.specs import not_yet
-from controller.specs.nearest import did_you_mean, nearest, shown, type_name
+from controller.specs.nearest import as_list, did_you_mean, nearest, shown, type_name
 from controller.specs.schemas import Schema, schema_of
 from controller.specs.yaml_loader import Path
 
@@ -24,6 +25,10 @@ _EXPECTED = {
     "dict": "a mapping",
     "list": "a list",
 }
+
+_LONGEST = 48
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
+"""What is the same number to everybody: 012 is twelve by YAML 1.2, ten by YAML 1.1, and perhaps no number at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,8 @@ class Finding:
     """The field at the path is absent, and the place is that of what should hold it."""
 
 
-def findings(schema: str, found: list[errors.ValidationError]) -> Iterator[Finding]:
-    """Yield what the errors of a document of a kind (or of ``Config``) say.
+def findings(schema: str, found: list[errors.ValidationError], texts: Mapping[Path, str]) -> Iterator[Finding]:
+    """Yield what the errors of a document of a kind (or of ``Config``) say; ``texts`` is the source of its numbers.
 
     A missing field that was only misspelt is told once, where it stands.
     """
@@ -50,9 +55,9 @@ def findings(schema: str, found: list[errors.ValidationError]) -> Iterator[Findi
     }
     for error in found:
         if error.is_group_error:
-            yield from findings(schema, error.child_errors)
+            yield from findings(schema, error.child_errors, texts)
         elif error.code != errors.REQUIRED_FIELD.code or tuple(error.document_path) not in misspelt:
-            yield _finding(schema, error)
+            yield _finding(schema, error, texts)
 
 
 def dotted(path: Path) -> str:
@@ -63,8 +68,10 @@ def dotted(path: Path) -> str:
     return text
 
 
-def _finding(schema: str, error: errors.ValidationError) -> Finding:
+def _finding(schema: str, error: errors.ValidationError, texts: Mapping[Path, str]) -> Finding:
     path: Path = tuple(error.document_path)
+    text = texts.get(path)
+    written = shown(error.value) if text is None or not text.isprintable() else text[:_LONGEST]
     name = dotted(path) if str(path[-1]).isprintable() else dotted(path[:-1])
     in_key = "keysrules" in error.schema_path
     match error.code:
@@ -75,13 +82,13 @@ def _finding(schema: str, error: errors.ValidationError) -> Finding:
         case errors.NOT_NULLABLE.code:
             return Finding(path, True, f'"{name}" is empty', "give it a value or leave it out")
         case errors.BAD_TYPE.code:
-            return Finding(path, False, *_type(name, error))
+            return Finding(path, False, *_type(name, error, text, written))
         case errors.UNALLOWED_VALUE.code:
             return Finding(path, False, *_value(schema, name, error))
         case errors.MIN_VALUE.code:
-            return Finding(path, False, f'"{name}" must be at least {error.constraint}, not {shown(error.value)}')
+            return Finding(path, False, f'"{name}" must be at least {error.constraint}, not {written}')
         case errors.MAX_VALUE.code:
-            return Finding(path, False, f'"{name}" must be at most {error.constraint}, not {shown(error.value)}')
+            return Finding(path, False, f'"{name}" must be at most {error.constraint}, not {written}')
         case errors.MIN_LENGTH.code:
             return Finding(path, False, f'"{name}" must have at least {error.constraint} {_unit(error.value, 1)}')
         case errors.MAX_LENGTH.code:
@@ -89,7 +96,7 @@ def _finding(schema: str, error: errors.ValidationError) -> Finding:
             message = f'"{name[:60]}" must have at most {error.constraint} {unit}, not {len(error.value)}'
             return Finding(path, in_key, message)
         case errors.CUSTOM.code:
-            return _custom(path, name, in_key, error)
+            return _custom(path, name, in_key, error, written)
         case _:
             return Finding(path, in_key, f'"{name}" is not valid: {error.rule} {error.constraint}')
 
@@ -99,12 +106,12 @@ def _unit(value: Any, count: int) -> str:
     return unit if count == 1 else unit + "s"
 
 
-def _custom(path: Path, name: str, in_key: bool, error: errors.ValidationError) -> Finding:
+def _custom(path: Path, name: str, in_key: bool, error: errors.ValidationError, written: str) -> Finding:
     message, remedy = (*error.info, "")[:2]
     if in_key:
         return Finding(path, True, f"{shown(path[-1])} in {dotted(path[:-1])}: a name {message}", remedy)
     if message.startswith("must be ") and not isinstance(error.value, dict | list):
-        message += f", not {shown(error.value)}"
+        message += f", not {written}"
     return Finding(path, False, f'"{name}" {message}', remedy)
 
 
@@ -127,22 +134,23 @@ def _known(schema: str, path: Path) -> Schema:
     return fields
 
 
-def _type(name: str, error: errors.ValidationError) -> tuple[str, str]:
+def _type(name: str, error: errors.ValidationError, text: str | None, written: str) -> tuple[str, str]:
+    """Return what is said of a value of another type. A remedy repeats what stands in the file, or nothing of it."""
     types = [error.constraint] if isinstance(error.constraint, str) else list(error.constraint)
     expected = " or ".join(_EXPECTED[each] for each in types)
     value = error.value
     given = type_name(value)
     if not isinstance(value, dict | list):
-        given += f" ({shown(value)})"
+        given += f" ({written})"
     remedy = ""
     if "string" in types and isinstance(value, int | float):
-        remedy = f'quote it: "{str(value).lower()}"'
+        remedy = f'quote it: "{text}"' if text is not None and text == written else "quote it"
     elif "boolean" in types and isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
         remedy = "write true or false, without quotes"
-    elif "integer" in types and isinstance(value, str) and value.isdecimal():
+    elif "integer" in types and isinstance(value, str) and _INTEGER.fullmatch(value):
         remedy = "remove the quotes"
-    elif types == ["list"] and isinstance(value, str):
-        remedy = f"write a list: [{value[:40]}]"
+    elif types == ["list"] and isinstance(value, str | int | float):
+        remedy = as_list(value if isinstance(value, str) else text or "")
     return f'"{name}" must be {expected}, not {given}', remedy
 
 

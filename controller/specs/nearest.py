@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ _TYPES: dict[type, str] = {
     type(None): "empty",
 }
 _SHOWN = 48
+_PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]{0,39}", re.ASCII)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -51,3 +53,8 @@ def shown(value: Any) -> str:
     if not text.isprintable():
         text = json.dumps(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + '..."'
+
+
+def as_list(text: str) -> str:
+    """Return the advice to write one value as a list, with the value only if it can stand there as it is."""
+    return f"write a list: [{text}]" if _PLAIN.fullmatch(text) else "write a list: [VALUE, VALUE]"

@@ -25,12 +25,12 @@ def needed(assembly: Assembly, document: PlacedSpec, unit: Unit) -> tuple[str, .
     """
     jobs: list[str] = []
     wrong: InvalidError | None = None
-    for number, name in enumerate(unit.outside):
+    for number, name in unit.placed_outside:
         try:
             jobs += _outside(assembly, document, number, name)
         except InvalidError as error:
             wrong = error
-    for number, name in enumerate(unit.siblings):
+    for number, name in unit.placed_siblings:
         try:
             jobs.append(_sibling(assembly, document, unit, number, name))
         except InvalidError as error:
@@ -48,7 +48,7 @@ def _outside(assembly: Assembly, document: PlacedSpec, number: int, name: str) -
         raise assembly.invalid(document, path, message, "rename one of them")
     if not keys:
         names = sorted({key.partition("/")[2] for key in assembly.known if key.startswith(("Job/", "Workflow/"))})
-        raise assembly.invalid(document, path, f'there is no Job or Workflow named "{name}"{did_you_mean(name, names)}')
+        raise assembly.missing(document, path, "Job or Workflow", name, names)
     if keys[0] in assembly.broken:
         raise assembly.needs_broken(document, path, keys[0])
     if keys[0].startswith("Workflow/"):
@@ -62,6 +62,8 @@ def _outside(assembly: Assembly, document: PlacedSpec, number: int, name: str) -
 def _sibling(assembly: Assembly, document: PlacedSpec, unit: Unit, number: int, name: str) -> str:
     steps = unit.workflow["steps"] if unit.workflow is not None else {}
     if name not in steps:
+        if not document.is_sound("steps", name):
+            raise InvalidError(name)
         message, remedy = f'there is no step named "{name}" in this Workflow{did_you_mean(name, steps)}', ""
         if keys_of(assembly, name):
             remedy = "a step needs steps of its own Workflow; name Jobs in the needs of the Workflow itself"
@@ -72,10 +74,10 @@ def _sibling(assembly: Assembly, document: PlacedSpec, unit: Unit, number: int, 
     return job
 
 
-def late_values(
-    assembly: Assembly, document: PlacedSpec, unit: Unit, jobs: tuple[str, ...], cluster: Cluster
-) -> tuple[LateValue, ...]:
+def late_values(assembly: Assembly, document: PlacedSpec, unit: Unit, cluster: Cluster | None) -> tuple[LateValue, ...]:
     """Return the look-ups of a unit that wait for a run, each once, in the order of the texts.
+
+    Those of jobs that are not valid themselves are left out: ``needed`` has reported them.
 
     Raises:
         InvalidError: one of them can have no value; that has been reported.
@@ -86,6 +88,8 @@ def late_values(
     for name in names:
         try:
             job, what = _meant(assembly, document, unit, name)
+            if job not in assembly.jobs:
+                continue
             _check(assembly, document, unit, name, assembly.jobs[job], what, cluster)
             values.append(LateValue(text=lookups.spelt(name), job=job, what=what))
         except InvalidError as error:
@@ -108,6 +112,8 @@ def _meant(assembly: Assembly, document: PlacedSpec, unit: Unit, name: str) -> t
         message = f'"{first}" is a Workflow: one of its steps has to be named{did_you_mean(rest[0], steps)}'
         raise assembly.invalid(document, path, message, f"write {lookups.spelt(f'needs.{first}.STEP.' + rest[-1])}")
     what = ".".join(rest)
+    if first not in assembly.jobs:
+        return first, what
     if what not in ("run_dir", "table") and (rest[0] != "results" or len(rest) != 2):
         shapes = ", ".join(f"needs.{first}.{shape}" for shape in ("run_dir", "table", "results.NAME"))
         raise assembly.invalid(document, path, f'unknown name "{name}": "{first}" is a Job', f"known names: {shapes}")
@@ -115,7 +121,7 @@ def _meant(assembly: Assembly, document: PlacedSpec, unit: Unit, name: str) -> t
 
 
 def _check(
-    assembly: Assembly, document: PlacedSpec, unit: Unit, name: str, job: Job, what: str, cluster: Cluster
+    assembly: Assembly, document: PlacedSpec, unit: Unit, name: str, job: Job, what: str, cluster: Cluster | None
 ) -> None:
     """Refuse a look-up that could have no value, or one that is of no use where the unit runs."""
     path = unit.late_path(name)
@@ -129,7 +135,7 @@ def _check(
         message = f'{_said(job)} has no metric "{metric}"{did_you_mean(metric, known)}'
         remedy = "its metrics: " + ", ".join(known) if known else f"declare it in results.metrics of {_said(job)}"
         raise assembly.invalid(document, path, message, remedy)
-    if metric == what and job.cluster != cluster.name:
+    if metric == what and cluster is not None and job.cluster != cluster.name:
         message = f'"{name}" is of no use here: {_said(job)} runs on {job.cluster}, and this on {cluster.name}'
         raise assembly.invalid(document, path, message, "run both on one cluster, or look up results")
 

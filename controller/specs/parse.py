@@ -13,6 +13,7 @@ from controller.specs import lookups, not_yet
 from controller.specs.checks import Checker
 from controller.specs.excerpts import excerpt
 from controller.specs.identity import (
+    MOST_NAMES,
     Standing,
     is_foreign_text,
     misspelt_kind,
@@ -21,8 +22,9 @@ from controller.specs.identity import (
     standing,
     usable_name,
 )
-from controller.specs.messages import findings
-from controller.specs.nearest import did_you_mean, shown, type_name
+from controller.specs.messages import Finding, findings
+from controller.specs.nearest import did_you_mean, nearest, shown, type_name
+from controller.specs.partial import without
 from controller.specs.schemas import KINDS
 from controller.specs.unit_checks import unit_findings, with_written_matrices
 from controller.specs.units import Unit, units_of
@@ -30,6 +32,9 @@ from controller.specs.verdicts import Broken, Spec, Verdict, VerdictBuilder
 from controller.specs.yaml_loader import Document, Garbled, Loaded, Path, load
 
 _NOT_A_SPEC = "list the file in .controllerignore if it is not a spec"
+_SEPARATE = "write each spec as a document of its own, with a line --- between two, and without the leading dashes"
+
+_OURS = (Standing.SPEC, Standing.STRAY, Standing.LIST)
 
 
 def parse_blob(data: bytes, *, checker: Checker | None = None) -> Verdict:
@@ -40,7 +45,7 @@ def parse_blob(data: bytes, *, checker: Checker | None = None) -> Verdict:
     loaded = load(data)
     kinds = [(document, standing(document)) for document in loaded.documents]
     garbled = [piece for piece in loaded.garbled if not is_foreign_text(piece.text)]
-    is_spec = any(s in (Standing.SPEC, Standing.STRAY) for _, s in kinds) or any(recoverable(p.text) for p in garbled)
+    is_spec = any(s in _OURS for _, s in kinds) or any(recoverable(p.text) for p in garbled)
     if not is_spec and not garbled:
         return Verdict()
     lines = data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
@@ -52,6 +57,8 @@ def parse_blob(data: bytes, *, checker: Checker | None = None) -> Verdict:
                 parser.take_spec(document, spoilt=bool(loaded.faults))
             case Standing.STRAY:
                 parser.take_stray(document)
+            case Standing.LIST:
+                parser.take_list(document)
             case Standing.OTHER if is_spec:
                 parser.take_other(document)
     for piece in garbled:
@@ -79,9 +86,12 @@ class _Parser:
         """Report a piece that is not YAML, and save the names in it from being taken for deleted."""
         fault = piece.fault
         names = recover(piece.text)
-        remedy = fault.remedy if names else "; ".join(filter(None, (fault.remedy, _NOT_A_SPEC)))
-        self._report(fault.line, fault.column, fault.message, remedy, names[0] if len(names) == 1 else "")
+        remedy = fault.remedy if names or not fault.line else "; ".join(filter(None, (fault.remedy, _NOT_A_SPEC)))
+        # Of a file that was not read whole, nobody knows what it holds.
+        whole = fault.line > 0 and len(names) < MOST_NAMES
+        self._report(fault.line, fault.column, fault.message, remedy, names[0] if whole and len(names) == 1 else "")
         self.verdict.suspects.update(names)
+        self.verdict.unread |= not whole
         self.verdict.opaque = True
 
     def take_other(self, document: Document) -> None:
@@ -89,7 +99,23 @@ class _Parser:
         if isinstance(document.value, dict):
             self._report(line, column, 'missing field "kind"', "kinds: " + ", ".join(KINDS))
         else:
-            self._report(line, column, f"a spec must be a mapping, not {type_name(document.value)}")
+            self._report(line, column, f"a spec must be a mapping, not {type_name(document.value)}", _SEPARATE)
+        self.verdict.opaque = True
+
+    def take_list(self, document: Document) -> None:
+        """Report a list that has specs as its items, and save each of them from being taken for deleted."""
+        first = True
+        for number, item in enumerate(document.value):
+            kind, name = (item.get("kind"), usable_name(item.get("name"))) if isinstance(item, dict) else (None, None)
+            if kind not in KINDS:
+                continue
+            line, column = document.place((number,))
+            key = f"{kind}/{name}" if name else ""
+            if first or key:
+                self._report(line, column, "a spec stands by itself, not in a list", _SEPARATE, key)
+            if key:
+                self.verdict.broken.append(Broken(key=key, line=line, column=column))
+            first = False
         self.verdict.opaque = True
 
     def take_stray(self, document: Document) -> None:
@@ -116,19 +142,29 @@ class _Parser:
         if not isinstance(kind, str) or kind not in KINDS:
             self._unknown_kind(document, kind, name)
             return
-        sound = self._check(document, kind, f"{kind}/{name}" if name else "") and not document.faults and not spoilt
+        key = f"{kind}/{name}" if name else ""
+        void = self._check(document, kind, key)
         line, column = document.keys[("kind",)]
         if name is None:
             self.verdict.opaque = True
-        elif not sound:
-            self.verdict.broken.append(Broken(key=f"{kind}/{name}", line=line, column=column))
-        else:
-            places = {_key_of(path): place for path, place in document.values.items() if _may_be_told(path)}
-            places["kind"] = (line, column)
-            units = units_of(kind, name, document.value)
-            places |= {_key_of(path): place for unit in units for path, place in self._late_places(document, unit)}
+        if void is None and name is not None and not document.faults and not spoilt:
+            self.verdict.specs.append(self._spec(document, kind, name, document.value, ()))
+            return
+        if name is not None:
+            self.verdict.broken.append(Broken(key=key, line=line, column=column))
+        refused = {*(void or ()), *document.void}
+        self.verdict.partials.append(
+            self._spec(document, kind, name or "", without(document.value, refused), tuple(sorted(refused, key=str)))
+        )
+
+    def _spec(self, document: Document, kind: str, name: str, data: dict[str, Any], void: tuple[Path, ...]) -> Spec:
+        places = {_key_of(path): place for path, place in document.values.items() if _may_be_told(path)}
+        places["kind"] = document.keys[("kind",)]
+        units = units_of(kind, name, data)
+        places |= {_key_of(path): place for unit in units for path, place in self._late_places(document, unit)}
+        if not void:
             data = with_written_matrices(document, units)
-            self.verdict.specs.append(Spec(kind=kind, name=name, data=data, places=places))
+        return Spec(kind=kind, name=name, data=data, places=places, void=void)
 
     def _save_repeated(self, document: Document) -> None:
         """Two specs with the ``---`` between them lost read as one with duplicate keys: save both names."""
@@ -147,45 +183,50 @@ class _Parser:
         elif (message := not_yet.kind(kind)) is not None:
             self._report(line, column, message, kinds)
         else:
-            hint = did_you_mean(kind, KINDS)
+            hint, meant = did_you_mean(kind, KINDS), nearest(kind, KINDS)
             remedy = kinds if hint else f"{kinds}; {_NOT_A_SPEC}"
-            self._report(line, column, f"unknown kind {shown(kind)}{hint}", remedy)
+            key = f"{meant}/{name}" if meant and name else ""
+            self._report(line, column, f"unknown kind {shown(kind)}{hint}", remedy, key)
         if name is not None:
             self.verdict.suspects.update(f"{each}/{name}" for each in KINDS)
         self.verdict.opaque = True
 
-    def _check(self, document: Document, kind: str, resource: str) -> bool:
-        """Report what the schema and the look-ups of a spec say; return whether it is valid."""
+    def _check(self, document: Document, kind: str, resource: str) -> set[Path] | None:
+        """Report all that is wrong with a spec by itself; return where, None if it is valid.
+
+        What is not valid is left out of the checks that follow, so that no error hides another or brings one about.
+        """
         found = [
             finding
-            for finding in findings(kind, self._checker.errors(kind, document.value))
+            for finding in findings(kind, self._checker.errors(kind, document.value), document.texts)
             if ((*finding.path[:-1], "<<") if finding.missing else finding.path) not in document.void
+            and finding.path != ("kind",)
         ]
-        for finding in found:
+        void = {finding.path for finding in found if not _is_name_of_step(finding)} | document.void
+        name = str(document.value.get("name"))
+        for unit in units_of(kind, name, without(document.value, void)):
+            found += unit_findings(unit, document.texts, void)
+        for finding in dict.fromkeys(found):
             place = document.place_of(finding.path, at_key=finding.at_key)
             self._report(*place, finding.message, finding.remedy, resource)
-        units = units_of(kind, str(document.value.get("name")), document.value)
-        if not found:
-            found = [finding for unit in units for finding in unit_findings(unit, document.texts)]
-            for finding in dict.fromkeys(found):
-                place = document.place_of(finding.path, at_key=finding.at_key)
-                self._report(*place, finding.message, finding.remedy, resource)
+        units = units_of(kind, name, document.value)
         faults = list(dict.fromkeys(fault for unit in units for fault in self._lookup_faults(document, unit)))
-        for line, column, message, remedy in faults:
+        for _, line, column, message, remedy in faults:
             self._report(line, column, message, remedy, resource)
-        return not found and not faults
+        wrong = {finding.path for finding in found if not _is_name_of_step(finding)} | {path for path, *_ in faults}
+        return wrong if found or faults else None
 
-    def _lookup_faults(self, document: Document, unit: Unit) -> Iterator[tuple[int, int, str, str]]:
+    def _lookup_faults(self, document: Document, unit: Unit) -> Iterator[tuple[Path, int, int, str, str]]:
         names, late = unit.names(), unit.late()
         for path, text in unit.texts():
             used = 0
             for fault in lookups.faults(text, names, late):
                 line, column, used = self._place_in(document, path, fault.text, used)
-                yield line, column, fault.message, fault.remedy
+                yield path, line, column, fault.message, fault.remedy
             if path == unit.path("command"):
                 for fault in lookups.quoted_faults(text, unit.unsafe):
                     line, column, _ = self._place_in(document, path, fault.text, 0)
-                    yield line, column, fault.message, fault.remedy
+                    yield path, line, column, fault.message, fault.remedy
 
     def _late_places(self, document: Document, unit: Unit) -> Iterator[tuple[Path, tuple[int, int]]]:
         """Yield where each look-up stands whose value other files may contradict; the last of several counts."""
@@ -207,6 +248,11 @@ class _Parser:
         before = source[:at]
         below = before.count("\n")
         return line + below, at - before.rfind("\n") if below else column + at, at + len(first_line)
+
+
+def _is_name_of_step(finding: Finding) -> bool:
+    """A step whose name is not valid keeps its fields, which are checked like others."""
+    return finding.at_key and len(finding.path) == 2 and finding.path[0] == "steps"
 
 
 def _may_be_told(path: Path) -> bool:

@@ -56,7 +56,7 @@ def read_settings(
 
 def _findings(document: Document, schema: str) -> list[tuple[int, int, str, str]]:
     told = []
-    for finding in findings(schema, Checker().errors(schema, document.value)):
+    for finding in findings(schema, Checker().errors(schema, document.value), document.texts):
         place = document.place_of(finding.path, at_key=finding.at_key)
         told.append((*place, finding.message, finding.remedy))
     return told

@@ -6,13 +6,14 @@ documents.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from controller.specs import matrix
 from controller.specs.keys import key_of
 from controller.specs.messages import Finding, dotted
 from controller.specs.nearest import did_you_mean, shown
+from controller.specs.partial import touches
 from controller.specs.units import Unit
 from controller.specs.yaml_loader import Document, Path
 
@@ -20,12 +21,19 @@ _MOST_NEAR = 2_000
 """Task keys among which a misspelt one is looked for: difflib takes 20 µs for each."""
 
 
-def unit_findings(unit: Unit, texts: Mapping[Path, str]) -> Iterator[Finding]:
-    """Yield what is wrong with a unit whose document fits its schema; ``texts`` is the source of its numbers."""
-    if unit.step is not None and "cluster" not in unit.data:
+def unit_findings(unit: Unit, texts: Mapping[Path, str], void: Collection[Path] = ()) -> Iterator[Finding]:
+    """Yield what is wrong with a unit whose data fits its schema; ``texts`` is the source of its numbers.
+
+    ``void`` are the paths of what did not fit and was taken out; nothing is said that depends on it.
+    """
+    clusters = [("cluster",), ("steps", unit.step or "", "cluster")]
+    if unit.step is not None and "cluster" not in unit.data and not any(touches(void, path) for path in clusters):
         remedy = "give it to the step, or to the Workflow for all steps"
-        yield Finding(("steps", unit.step), False, f'missing field "steps.{unit.step}.cluster"', remedy)
+        path = ("steps", unit.step, "cluster")
+        yield Finding(path, False, f'missing field "steps.{unit.step}.cluster"', remedy, missing=True)
     points: matrix.Points | None = None
+    if touches(void, unit.path("matrix")):
+        return
     if "matrix" in unit.data:
         wrong = list(matrix.errors(unit.data["matrix"]))
         if not wrong:
@@ -70,7 +78,7 @@ def _task_findings(unit: Unit, points: matrix.Points | None) -> Iterator[Finding
     suspend, rerun = unit.data.get("suspend"), unit.data.get("rerun")
     named: list[tuple[Path, bool, str]] = []
     if isinstance(suspend, list):
-        named += [(unit.path("suspend", number), False, key) for number, key in enumerate(suspend)]
+        named += [(unit.path("suspend", number), False, key) for number, key in enumerate(suspend) if key is not None]
     if isinstance(rerun, dict):
         named += [(unit.path("rerun", key), True, key) for key in rerun]
     if not named:

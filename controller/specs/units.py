@@ -42,6 +42,16 @@ class Unit:
         """Names of steps of the same Workflow that are needed."""
         return [] if self.workflow is None else _names(self.data)
 
+    @property
+    def placed_outside(self) -> list[tuple[int, str]]:
+        """What ``outside`` has, with the place of each in its list."""
+        return _placed(self.data if self.workflow is None else self.workflow)
+
+    @property
+    def placed_siblings(self) -> list[tuple[int, str]]:
+        """What ``siblings`` has, with the place of each in its list."""
+        return [] if self.workflow is None else _placed(self.data)
+
     def path(self, *parts: str | int) -> Path:
         """Return where a field stands in the document: in the step if it says it itself, else in the Workflow."""
         if self.workflow is None or self.step is None:
@@ -109,8 +119,12 @@ def _joined(workflow: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, A
 
 
 def _names(data: Mapping[str, Any]) -> list[str]:
+    return [name for _, name in _placed(data)]
+
+
+def _placed(data: Mapping[str, Any]) -> list[tuple[int, str]]:
     names = data.get("needs")
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [(at, name) for at, name in enumerate(names) if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _axes(matrix: Any) -> list[str]:

@@ -18,13 +18,18 @@ MOST_PROBLEMS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """A document that is valid by itself: plain data, and where the parts stand that other files may contradict."""
+    """A document, or the part of it that is valid: plain data, and where the parts stand that other files may
+    contradict.
+    """
 
     kind: str
     name: str
+    """"" where a document that is not valid has none that could be used."""
     data: dict[str, Any]
     places: dict[str, tuple[int, int]]
     """Dotted path (two parts at most) to line and column."""
+    void: tuple[tuple[str | int, ...], ...] = ()
+    """Paths of what is not valid, which ``data`` does not hold; none in a valid document."""
 
     @property
     def key(self) -> str:
@@ -49,8 +54,12 @@ class Verdict:
     problems: tuple[Problem, ...] = ()
     """Their paths are "": see ``problems_at``."""
     broken: tuple[Broken, ...] = ()
+    partials: tuple[Spec, ...] = ()
+    """What is valid of documents that are not: it is looked up in other files all the same."""
     suspects: frozenset[str] = frozenset()
     """``Kind/name`` that may have been in what could not be read."""
+    unread: bool = False
+    """The file may hold more than is named in any of these: there was too much of it."""
     opaque: bool = False
     """Something in the file could not be attributed to one resource."""
 
@@ -80,7 +89,9 @@ class VerdictBuilder:
 
     specs: list[Spec] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
+    partials: list[Spec] = field(default_factory=list)
     suspects: set[str] = field(default_factory=set)
+    unread: bool = False
     opaque: bool = False
     _problems: list[Problem] = field(default_factory=list)
 
@@ -96,7 +107,9 @@ class VerdictBuilder:
             specs=tuple(self.specs),
             problems=tuple(problems),
             broken=tuple(self.broken),
+            partials=tuple(self.partials),
             suspects=frozenset(self.suspects),
+            unread=self.unread,
             opaque=self.opaque,
         )
 
@@ -104,10 +117,12 @@ class VerdictBuilder:
 def to_bytes(verdict: Verdict) -> bytes:
     """Return a verdict as JSON."""
     plain = {
-        "specs": [[s.kind, s.name, s.data, s.places] for s in verdict.specs],
+        "specs": [_plain(spec) for spec in verdict.specs],
+        "partials": [_plain(spec) for spec in verdict.partials],
         "problems": [[p.line, p.column, p.message, p.remedy, p.excerpt, p.resource] for p in verdict.problems],
         "broken": [[b.key, b.line, b.column] for b in verdict.broken],
         "suspects": sorted(verdict.suspects),
+        "unread": verdict.unread,
         "opaque": verdict.opaque,
     }
     return json.dumps(plain, separators=(",", ":")).encode()
@@ -118,17 +133,27 @@ def from_bytes(data: bytes) -> Verdict | None:
     try:
         plain = json.loads(data)
         return Verdict(
-            specs=tuple(
-                Spec(kind=kind, name=name, data=content, places={p: (line, column) for p, (line, column) in at.items()})
-                for kind, name, content, at in plain["specs"]
-            ),
+            specs=tuple(_spec(*each) for each in plain["specs"]),
+            partials=tuple(_spec(*each) for each in plain["partials"]),
             problems=tuple(_problem(*each) for each in plain["problems"]),
             broken=tuple(Broken(key=key, line=line, column=column) for key, line, column in plain["broken"]),
             suspects=frozenset(plain["suspects"]),
+            unread=plain["unread"],
             opaque=plain["opaque"],
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _plain(spec: Spec) -> list[Any]:
+    return [spec.kind, spec.name, spec.data, spec.places, spec.void]
+
+
+def _spec(
+    kind: str, name: str, data: dict[str, Any], places: dict[str, list[int]], void: list[list[str | int]]
+) -> Spec:
+    at = {path: (line, column) for path, (line, column) in places.items()}
+    return Spec(kind=kind, name=name, data=data, places=at, void=tuple(map(tuple, void)))
 
 
 def _problem(line: int, column: int, message: str, remedy: str, excerpt: str, resource: str) -> Problem:

@@ -6,11 +6,12 @@ Called in such an order that whatever a job needs is there already. Must not dec
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from controller.model.digests import digest_of
 from controller.model.files import FileSet
 from controller.model.images import Image
-from controller.model.resources import Cluster, Job, OnChange, OnRemove, Resources, Retries, Workflow
+from controller.model.resources import Cluster, Job, LateValue, OnChange, OnRemove, Workflow
 from controller.specs import decode, matrix
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.filesets import EscapeError, MissingPathError
@@ -28,6 +29,7 @@ def add_work(assembly: Assembly, documents: Mapping[str, PlacedSpec]) -> None:
         for key, document in documents.items()
     }
     order, cycles = ordered(needs)
+    in_cycles = [key for cycle in cycles for key in cycle]
     for cycle in cycles:
         names = tuple(key.partition("/")[2] for key in cycle)
         for key in cycle:
@@ -41,6 +43,18 @@ def add_work(assembly: Assembly, documents: Mapping[str, PlacedSpec]) -> None:
             _add(assembly, documents[key], digests)
         except InvalidError:
             assembly.broken.add(key)
+    for key in in_cycles:
+        examine_work(assembly, replace(documents[key], partial=True))
+
+
+def examine_work(assembly: Assembly, document: PlacedSpec) -> None:
+    """Report what leads nowhere in a document of which no job is made, since something else is wrong with it."""
+    units = {unit.step or "": unit for unit in units_of(document.spec.kind, document.spec.name, document.spec.data)}
+    for cycle in ordered({step: unit.siblings for step, unit in units.items()})[1]:
+        for step in cycle:
+            _report_cycle(assembly, document, ("steps", step, "needs"), cycle, step)
+    for unit in units.values():
+        _looked_up(assembly, document, unit)
 
 
 def _report_cycle(
@@ -66,6 +80,7 @@ def _add(assembly: Assembly, document: PlacedSpec, digests: dict[str, str]) -> N
     made = []
     for step in order:
         if step in in_cycles:
+            _looked_up(assembly, replace(document, partial=True), units[step])
             continue
         try:
             job = _job(assembly, document, units[step], digests)
@@ -83,35 +98,58 @@ def _add(assembly: Assembly, document: PlacedSpec, digests: dict[str, str]) -> N
             name=spec.name,
             source=assembly.source(document),
             steps=tuple(unit.name for unit in units.values()),
+            labels=dict(spec.data.get("labels", {})),
         )
 
 
-def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str, str]) -> Job:
-    data = unit.data
-    names = {"cluster": data["cluster"], "image": data.get("image")}
-    wrong = [
-        *assembly.unresolved(document, unit.path("cluster"), "Cluster", names["cluster"], assembly.clusters),
-        *assembly.unresolved(document, unit.path("image"), "Image", names["image"], assembly.images),
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LookedUp:
+    """What a unit refers to, as far as it is there; ``valid`` if all of it is, and goes together."""
+
+    valid: bool
+    cluster: Cluster | None
     files: FileSet | None = None
-    jobs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    late: tuple[LateValue, ...] = ()
+
+
+def _looked_up(assembly: Assembly, document: PlacedSpec, unit: Unit) -> _LookedUp:
+    """Look up all that a unit refers to; what is not there is reported, each by itself."""
+    data = unit.data
+    wrong = [
+        *assembly.unresolved(document, unit.path("cluster"), "Cluster", data.get("cluster"), assembly.clusters),
+        *assembly.unresolved(document, unit.path("image"), "Image", data.get("image"), assembly.images),
+    ]
+    cluster = assembly.clusters.get(data.get("cluster", ""))
+    wrong += _misfits(assembly, document, unit, cluster)
+    wrong += _growth_of_nothing(assembly, document, unit, cluster)
+    files: FileSet | None = None
+    needs: tuple[str, ...] = ()
+    late: tuple[LateValue, ...] = ()
     try:
         files = _files(assembly, document, unit)
     except InvalidError as error:
         wrong.append(error)
     try:
-        jobs = needed(assembly, document, unit)
+        needs = needed(assembly, document, unit)
     except InvalidError as error:
         wrong.append(error)
-    cluster = assembly.clusters.get(data["cluster"])
-    wrong += _misfits(assembly, document, unit, cluster)
-    if wrong or cluster is None:
+    try:
+        late = late_values(assembly, document, unit, cluster)
+    except InvalidError as error:
+        wrong.append(error)
+    return _LookedUp(valid=not wrong, cluster=cluster, files=files, needs=needs, late=late)
+
+
+def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str, str]) -> Job:
+    data = unit.data
+    found = _looked_up(assembly, document, unit)
+    cluster, files, jobs, late = found.cluster, found.files, found.needs, found.late
+    if not found.valid or cluster is None:
         raise InvalidError
-    late = late_values(assembly, document, unit, jobs, cluster)
     defaults = assembly.cluster_specs[cluster.name].data.get("defaults", {})
     resources = decode.resources({**defaults, **data.get("resources", {})})
     retries = decode.retries(data.get("retries", 0))
-    _refuse_growth_of_nothing(assembly, document, unit, retries, resources)
     image = assembly.images[data["image"]] if "image" in data else None
     for name in jobs:
         if name not in digests:
@@ -148,12 +186,15 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
         schedule=decode.schedule(data.get("schedule")),
         results=decode.results(data.get("results", {})),
         binds=tuple(data.get("binds", ())),
+        labels=dict(data.get("labels", {})) if unit.step is None else {},
     )
 
 
 def _misfits(assembly: Assembly, document: PlacedSpec, unit: Unit, cluster: Cluster | None) -> Iterator[InvalidError]:
     """Yield the errors of what does not go together with the image that a job has, or has not."""
     data = unit.data
+    if not document.is_sound(*unit.path("image")):
+        return
     if "image" in data and cluster is not None and cluster.containers == "none":
         message = f'cluster "{cluster.name}" runs no containers (containers: none), so a job on it has no image'
         remedy = "remove image, or set the cluster's containers"
@@ -163,22 +204,20 @@ def _misfits(assembly: Assembly, document: PlacedSpec, unit: Unit, cluster: Clus
         yield assembly.invalid(document, unit.path("binds"), message, "name an image, or remove binds")
 
 
-def _refuse_growth_of_nothing(
-    assembly: Assembly, document: PlacedSpec, unit: Unit, retries: Retries, resources: Resources
-) -> None:
-    """Make sure that what retries are to multiply is asked for at all.
-
-    Raises:
-        InvalidError: it is not; that has been reported.
-    """
-    for field, factor, asked in (
-        ("memory", retries.grow_memory, resources.memory_mib),
-        ("time", retries.grow_time, resources.walltime_s),
-    ):
-        if factor != 1 and asked is None:
+def _growth_of_nothing(
+    assembly: Assembly, document: PlacedSpec, unit: Unit, cluster: Cluster | None
+) -> Iterator[InvalidError]:
+    """Yield the errors of retries that are to multiply what is not asked for at all."""
+    if cluster is None:
+        return
+    grow = unit.data["retries"].get("grow", {}) if isinstance(unit.data.get("retries"), dict) else {}
+    defaults = assembly.cluster_specs[cluster.name].data.get("defaults", {})
+    for field in ("memory", "time"):
+        asked = field in defaults or field in unit.data.get("resources", {})
+        if grow.get(field, 1) != 1 and not asked and document.is_sound(*unit.path("resources", field)):
             message = f'"retries.grow.{field}" has nothing to multiply: no resources.{field} is set'
             remedy = f"set resources.{field} here, or {field} in the cluster's defaults"
-            raise assembly.invalid(document, unit.path("retries", "grow", field), message, remedy)
+            yield assembly.invalid(document, unit.path("retries", "grow", field), message, remedy)
 
 
 def _values(document: PlacedSpec, unit: Unit, cluster: Cluster, image: Image | None) -> dict[str, str]:
@@ -195,6 +234,8 @@ def _files(assembly: Assembly, document: PlacedSpec, unit: Unit) -> FileSet | No
     paths = unit.data.get("files", [])
     missing = None
     for number, path in enumerate(paths):
+        if path is None:
+            continue
         where = unit.path("files", number)
         try:
             assembly.files.select([path])
@@ -204,4 +245,4 @@ def _files(assembly: Assembly, document: PlacedSpec, unit: Unit) -> FileSet | No
             missing = assembly.invalid(document, where, str(error))
     if missing is not None:
         raise missing
-    return assembly.files.select(paths) if paths else None
+    return assembly.files.select(paths) if paths and not document.partial else None

@@ -96,13 +96,23 @@ def test_a_file_has_the_keys_of_the_json_output() -> None:
     """Scripts read these names: they are part of the product."""
     document = json.loads(rendered(job("train"))[path_of("Job", "train")])
     assert list(document) == [
-        "kind", "name", "digest", "commit", "path", "cluster", "conditions", "tasks", "details",
+        "kind", "name", "digest", "commit", "path", "cluster", "labels", "conditions", "tasks", "details",
     ]  # fmt: skip
     assert list(document["conditions"][0]) == ["type", "status", "reason", "message", "changed"]
     assert list(document["tasks"][0]) == [
         "id", "state", "reason", "message", "job_id", "attempt", "started", "ended", "exit_code", "run_dir",
         "digest", "stderr_tail", "results",
     ]  # fmt: skip
+
+
+def test_a_file_without_labels_is_read() -> None:
+    """Versions before labels were told of wrote none."""
+    path = path_of("Job", "train")
+    document = json.loads(rendered(job("train"))[path])
+    del document["labels"]
+    (status,) = parse({path: json.dumps(document).encode()})
+    assert status.labels == {}
+    assert status.name == "train"
 
 
 def test_shards() -> None:

@@ -182,7 +182,7 @@ INPUTS: dict[str, tuple[bytes | str, list[str]]] = {
     ),
     "retries that grow without end": (
         job("retries: {max: 1, grow: {time: .nan}}"),
-        ['5:32: "retries.grow.time" must be a finite number, not NaN'],
+        ['5:32: "retries.grow.time" must be a finite number, not .nan'],
     ),
     "retries that grow nothing": (
         job("retries: {max: 1, grow: {memory: 2}}"),
