@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -51,6 +52,8 @@ def _print_text(ahead: Prospect, subject: str) -> None:
 
     for problem in ahead.desired.problems:
         click.echo(draw(problem), err=True)
+    for warning in ahead.desired.warnings:
+        click.echo(draw(replace(warning, message=f"warning: {warning.message}")), err=True)
     click.echo(f"Commit {short(ahead.desired.commit)}: {subject}")
     steps = steps_of(ahead.plan)
     if not steps:
@@ -85,6 +88,7 @@ def _print_json(ahead: Prospect) -> None:
             "actions": [asdict(step) for step in steps_of(ahead.plan)],
             "held": [asdict(hold) for hold in ahead.plan.holds],
             "problems": [asdict(problem) for problem in ahead.desired.problems],
+            "warnings": [asdict(warning) for warning in ahead.desired.warnings],
             "resources": [to_document(status) for status in ahead.plan.statuses],
         }
     )

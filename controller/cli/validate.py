@@ -36,22 +36,24 @@ def command(paths: tuple[Path, ...], output: str, root: Path | None, filename: P
     PATH is a directory (by default this one), whose files are checked as a repository of their own; a file, whose
     problems alone are told while what it refers to is looked for in all of its repository; or - for standard input.
 
-    Leaves with 0 if all specs are valid, 1 if any is not, 2 if it was called wrongly.
+    Exit codes: 0 all specs are valid, 1 any is not, 2 usage error. Warnings do not count.
     """
     if (Path(STDIN) in paths) != (filename is not None):
         raise click.UsageError("- for standard input and --filename go together")
     specs, files = 0, 0
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     for tree_root, chosen, overlay in _selections(paths or (Path(),), root, filename):
         desired = load(WorkTree(tree_root, overlay=overlay))
-        counted, read, found = _restricted(desired, tree_root, chosen)
-        specs, files, problems = specs + counted, files + read, problems + found
+        counted, read, found, known = _restricted(desired, tree_root, chosen)
+        specs, files, problems, warnings = specs + counted, files + read, problems + found, warnings + known
     if output == "json":
-        _print_json(specs, files, problems)
+        _print_json(specs, files, problems, warnings)
     elif output == "github":
-        _print_github(problems)
+        _print_github("error", problems)
+        _print_github("warning", warnings)
     else:
-        _print_text(specs, files, problems)
+        _print_text(specs, files, problems, warnings)
     sys.exit(1 if problems else 0)
 
 
@@ -81,8 +83,10 @@ def _selections(paths: tuple[Path, ...], root: Path | None, filename: Path | Non
     return selections + [(top, chosen, overlay) for top, (chosen, overlay) in by_root.items()]
 
 
-def _restricted(desired: Desired, root: Path, chosen: list[str] | None) -> tuple[int, int, list[Problem]]:
-    """Return the numbers of specs and of spec files asked for, and their problems by paths from here."""
+def _restricted(
+    desired: Desired, root: Path, chosen: list[str] | None
+) -> tuple[int, int, list[Problem], list[Problem]]:
+    """Return the numbers of specs and of spec files asked for, their problems and warnings by paths from here."""
 
     def is_chosen(path: str) -> bool:
         return chosen is None or any(each in (".", path) or path.startswith(each + "/") for each in chosen)
@@ -95,18 +99,24 @@ def _restricted(desired: Desired, root: Path, chosen: list[str] | None) -> tuple
     ]
     sources = [resource.source.path for resource in resources if is_chosen(resource.source.path)]
     problems = [problem for problem in desired.problems if is_chosen(problem.path)]
+    warnings = [warning for warning in desired.warnings if is_chosen(warning.path)]
     files = {*sources, *(problem.path for problem in problems)}
-    return len(sources), len(files), [replace(each, path=_from_here(root / each.path)) for each in problems]
+    problems, warnings = (
+        [replace(each, path=_from_here(root / each.path)) for each in found] for found in (problems, warnings)
+    )
+    return len(sources), len(files), problems, warnings
 
 
 def _from_here(path: Path) -> str:
     return os.fsencode(os.path.relpath(path)).decode("utf-8", "replace")
 
 
-def _print_text(specs: int, files: int, problems: list[Problem]) -> None:
+def _print_text(specs: int, files: int, problems: list[Problem], warnings: list[Problem]) -> None:
     colour = False if os.environ.get("NO_COLOR") else None
     for problem in problems:
         click.echo("\n".join(_coloured(problem)) + "\n", color=colour)
+    for warning in warnings:
+        click.echo("\n".join(_coloured(replace(warning, message=f"warning: {warning.message}"))) + "\n", color=colour)
     if problems:
         wrong = len({problem.path for problem in problems})
         click.echo(f"{_count(len(problems), 'problem')} in {_count(wrong, 'file')}, {_count(specs, 'spec')} valid")
@@ -134,17 +144,17 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _print_json(specs: int, files: int, problems: list[Problem]) -> None:
-    told = [asdict(problem) for problem in problems]
-    click.echo(json.dumps({"valid": not problems, "specs": specs, "files": files, "problems": told}, indent=2))
+def _print_json(specs: int, files: int, problems: list[Problem], warnings: list[Problem]) -> None:
+    told = {"problems": [asdict(each) for each in problems], "warnings": [asdict(each) for each in warnings]}
+    click.echo(json.dumps({"valid": not problems, "specs": specs, "files": files, **told}, indent=2))
 
 
-def _print_github(problems: list[Problem]) -> None:
-    """Print workflow commands (docs.github.com, "Workflow commands for GitHub Actions", error)."""
+def _print_github(level: str, problems: list[Problem]) -> None:
+    """Print workflow commands (docs.github.com, "Workflow commands for GitHub Actions", error and warning)."""
     for problem in problems:
         place = f",line={problem.line},col={problem.column}" if problem.line else ""
         text = f"{problem.message}\n{problem.remedy}".strip()
-        click.echo(f"::error file={_escaped(problem.path, ':,')}{place}::{_escaped(text)}")
+        click.echo(f"::{level} file={_escaped(problem.path, ':,')}{place}::{_escaped(text)}")
 
 
 def _escaped(text: str, more: str = "") -> str:

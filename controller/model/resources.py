@@ -218,6 +218,8 @@ class Job:
     """With a schedule: the time, ISO 8601 in UTC, that the tasks' digests stand for; None before the first one."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Words to find it by; no part of any digest, as with all kinds."""
+    notice: str = ""
+    """What a person should know of its files, such as that some of them are not in the commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,10 +249,11 @@ def owner_of(job: str) -> str:
 class Desired:
     """Everything one commit asks for.
 
-    ``problems`` are the errors of all files. ``broken`` names ``Kind/name`` of resources that the commit holds but
-    that could not be read; ``suspects`` those of them that are only names found in what could not be read, of which
-    none may be there; ``broken_paths`` the files in which a document could not even be told apart, so whatever
-    was last seen in them must be left as it is. ``stale`` names those taken from an earlier commit because of that.
+    ``problems`` are the errors of all files, ``warnings`` what a person should know of valid ones. ``broken`` names
+    ``Kind/name`` of resources that the commit holds but that could not be read; ``suspects`` those of them that are
+    only names found in what could not be read, of which none may be there; ``broken_paths`` the files in which a
+    document could not even be told apart, so whatever was last seen in them must be left as it is. ``stale`` names
+    those taken from an earlier commit because of that.
     """
 
     commit: str
@@ -260,6 +263,7 @@ class Desired:
     """Jobs and the steps of workflows."""
     workflows: Mapping[str, Workflow] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
     suspects: frozenset[str] = frozenset()
     broken_paths: frozenset[str] = frozenset()

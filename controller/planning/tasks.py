@@ -64,8 +64,16 @@ def work_status(
         labels=desired.workflows[name].labels if name in desired.workflows and kind == "Workflow" else jobs[0].labels,
         conditions=conditions(verdict),
         tasks=tuple(tasks),
-        details={"previous_runs": ", ".join(f"{r.id} {r.state}" for r in leaving)} if leaving else {},
+        details=_details(jobs, leaving),
     )
+
+
+def _details(jobs: Sequence[Job], leaving: Sequence[RunRecord]) -> dict[str, str]:
+    notices = dict.fromkeys(job.notice for job in jobs if job.notice)
+    details = {"files": "; ".join(notices)} if notices else {}
+    if leaving:
+        details["previous_runs"] = ", ".join(f"{record.id} {record.state}" for record in leaving)
+    return details
 
 
 def removed_statuses(

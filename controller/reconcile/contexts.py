@@ -38,6 +38,10 @@ class RenderedTree:
         """Return every file in path order."""
         return self._entries
 
+    def submodules(self) -> Sequence[str]:
+        """Return nothing: there are none."""
+        return ()
+
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
         """Return a file's bytes."""
         return self._blobs[oid][:limit]

@@ -32,6 +32,7 @@ class CommitTree:
         self._commit = commit
         self._root = root
         self._entries: tuple[FileEntry, ...] | None = None
+        self._submodules: tuple[str, ...] = ()
         self._listing = threading.Lock()
 
     @property
@@ -45,12 +46,19 @@ class CommitTree:
         return str(self._root)
 
     def entries(self) -> Sequence[FileEntry]:
-        """Return every blob (files and symbolic links, no sub-modules) in path order, without reading any."""
+        """Return every blob (files and symbolic links, no submodules) in path order, without reading any."""
         with self._listing:
             if self._entries is None:
                 with self._reading() as repo:
-                    self._entries = tuple(_walk(repo.odb, self._root))
+                    found = list(_walk(repo.odb, self._root))
+                self._submodules = tuple(entry.path for entry in found if entry.mode == SUBMODULE)
+                self._entries = tuple(entry for entry in found if entry.mode != SUBMODULE)
             return self._entries
+
+    def submodules(self) -> Sequence[str]:
+        """Return the paths of the submodules, of which the commit holds no more than a commit's id, in order."""
+        self.entries()
+        return self._submodules
 
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
         """Return a blob's bytes; at most ``limit`` of them when a limit is given.
@@ -94,9 +102,7 @@ def _walk(odb: pygit2.Odb, root: pygit2.Oid | str) -> Iterator[FileEntry]:
             if mode == TREE:
                 stack.append((path + "/", walk_raw(odb, pygit2.Oid(raw=oid))))
                 break
-            if mode == SUBMODULE:
-                continue
-            if mode != LINK:
+            if mode not in (LINK, SUBMODULE):
                 # Very old commits hold 0o100664 and the like; Git itself knows only the owner's execute bit.
                 mode = EXECUTABLE if mode & 0o100 else REGULAR
             yield FileEntry(path=path, mode=mode, oid=oid.hex())

@@ -69,6 +69,7 @@ class Assembly:
     """Files that may hold more than is known of them."""
     outside: Mapping[Outside, Answer] = field(default_factory=dict)
     """What is in force for what lies outside of the commit."""
+    warnings: list[Problem] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     passing: set[str] = field(default_factory=set)
     """Those of the broken whose problem may pass by itself."""
@@ -121,19 +122,24 @@ class Assembly:
         message = f'{kind} "{wanted}" may stand in {self.unread[0]}, which could not be read'
         return self.invalid(document, path, message, "correct that file first")
 
+    def warn(self, document: PlacedSpec, path: Path, message: str, remedy: str) -> None:
+        """Say at a path of a document what a person should know of it; it is valid all the same."""
+        self.warnings.append(self._problem(document.entry, document.place(path), message, remedy, document.resource))
+
     def report(self, entry: FileEntry, place: tuple[int, int], message: str, remedy: str, resource: str) -> None:
         """Add a problem of a file, with the line that it is on."""
+        self.problems.append(self._problem(entry, place, message, remedy, resource))
+
+    def _problem(self, entry: FileEntry, place: tuple[int, int], message: str, remedy: str, resource: str) -> Problem:
         text = self.tree.read(entry.oid, limit=MAX_BYTES).decode("utf-8", "replace").removeprefix("\ufeff")
         line, column = place
-        self.problems.append(
-            Problem(
-                path=entry.path,
-                line=line,
-                column=column,
-                message=message,
-                remedy=remedy,
-                excerpt=excerpt(text.splitlines(), line, column),
-                resource=resource,
-                passing=resource in self.passing,
-            )
+        return Problem(
+            path=entry.path,
+            line=line,
+            column=column,
+            message=message,
+            remedy=remedy,
+            excerpt=excerpt(text.splitlines(), line, column),
+            resource=resource,
+            passing=resource in self.passing,
         )

@@ -125,6 +125,7 @@ class _Compiler:
             jobs={name: assembly.jobs[name] for name in (*alone, *steps)},
             workflows=workflows,
             problems=tuple(sorted(set(self.problems))),
+            warnings=tuple(sorted(set(assembly.warnings))),
             broken=frozenset(assembly.broken),
             suspects=frozenset(self.suspects - single.keys() - self.documents.keys()),
             broken_paths=frozenset(self.broken_paths),

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from controller.model.digests import digest_of
 from controller.model.files import FileEntry, FileSet
 from controller.specs import ignore
-from controller.specs.nearest import did_you_mean
+from controller.specs.absent import POINTER_REMEDY, SUBMODULE_REMEDY, Absent, absent, is_pointer
+from controller.specs.nearest import did_you_mean, printable
 from controller.specs.tree import Tree
 
 _LINK = 0o120000
@@ -26,6 +27,10 @@ _ROOT = "/"
 
 class MissingPathError(Exception):
     """A path that the commit does not hold, or that is not what it has to be; the message completes "<path> ..."."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class EscapeError(Exception):
@@ -80,11 +85,25 @@ class Files:
         root = normal(directory)
         entries = self._below(root) if root else self.entries
         if not entries:
-            is_file = root in self._by_path
-            raise MissingPathError("is not a directory" if is_file else "is not in this commit" + self._hint(root))
+            raise MissingPathError("is not a directory") if root in self._by_path else self._missing(root)
         self._refuse_escapes(entries, root)
         start = len(root) + 1 if root else 0
         return self._file_set([FileEntry(path=e.path[start:], mode=e.mode, oid=e.oid) for e in entries])
+
+    def is_pointer(self, entry: FileEntry) -> bool:
+        """Return whether a file is kept in Git LFS."""
+        return is_pointer(self._tree, entry)
+
+    def absent(self, paths: Iterable[str]) -> Absent:
+        """Return what does not arrive of the files at the paths, or below them."""
+        wanted = sorted({normal(path) for path in paths})
+        entries = {entry.path: entry for path in wanted for entry in self._at(path)}
+        return absent(self._tree, entries.values(), wanted)
+
+    def absent_in(self, context: FileSet, directory: str) -> Absent:
+        """Return what does not arrive of a context, by paths from the top of the repository."""
+        root = normal(directory)
+        return absent(self._tree, context.entries, [root], f"{root}/" if root else "")
 
     def sent(self, context: FileSet, dockerfile: str) -> FileSet:
         """Return a context without what its ignore file leaves out. Dockerfile and ignore file always stay: the
@@ -114,10 +133,21 @@ class Files:
         if not path:
             return self.entries
         if (entry := self._by_path.get(path)) is not None:
+            if is_pointer(self._tree, entry):
+                raise MissingPathError("is kept in Git LFS, so that this commit holds a pointer to it", POINTER_REMEDY)
             return [entry]
         if not (below := self._below(path)):
-            raise MissingPathError("is not in this commit" + self._hint(path))
+            raise self._missing(path)
         return below
+
+    def _missing(self, path: str) -> MissingPathError:
+        for module in self._tree.submodules():
+            if path == module:
+                return MissingPathError("is a submodule, whose files are not in this commit", SUBMODULE_REMEDY)
+            if path.startswith(module + "/"):
+                where = f'lies in the submodule "{printable(module)}", whose files are not in this commit'
+                return MissingPathError(where, SUBMODULE_REMEDY)
+        return MissingPathError("is not in this commit" + self._hint(path))
 
     def _below(self, directory: str) -> list[FileEntry]:
         # "0" is the character after "/": every path below the directory sorts between the two.

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 from controller.model.digests import digest_of
 from controller.model.files import FileSet
 from controller.model.images import Build, Image, ImageTest, Origin, RegistryImage, SifFile
+from controller.specs.absent import Absent
 from controller.specs.assembly import DIGEST_VERSION, Assembly, InvalidError, PlacedSpec
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.ignore import BadPatternError
@@ -20,7 +21,6 @@ from controller.specs.outside import (
     PinnedTree,
     Source,
     Unresolved,
-    left_out,
     source_in,
 )
 from controller.specs.references import reference_of
@@ -50,6 +50,7 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
     origin, answer, test = _checked(assembly, document)
     if origin is None:
         raise InvalidError
+    missing = _missing(assembly, document, origin, answer)
     covered: dict[str, Any] = {"version": DIGEST_VERSION, **_said_by(origin)}
     if "rebuild" in data:
         covered["rebuild"] = str(data["rebuild"])
@@ -61,7 +62,7 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         test=test,
         rebuild=str(data.get("rebuild", "")),
         registry=document.spec.data.get("registry"),
-        notice=_notice(data, answer),
+        notice="; ".join(filter(None, (_notice(answer), str(missing or "")))),
         labels=dict(data.get("labels", {})),
     )
 
@@ -119,15 +120,24 @@ def _test(assembly: Assembly, document: PlacedSpec) -> ImageTest:
     return image_test(assembly, document, data["test"])
 
 
-def _notice(data: Mapping[str, Any], answer: Answer | None) -> str:
-    match answer:
-        case PinnedTree():
-            missing = left_out(answer.tree, normal(data["build"].get("context", ".")))
-            return "; ".join(filter(None, (answer.notice, missing)))
-        case PinnedDigest():
-            return answer.notice
-        case _:
-            return ""
+def _notice(answer: Answer | None) -> str:
+    return answer.notice if isinstance(answer, PinnedTree | PinnedDigest) else ""
+
+
+def _missing(assembly: Assembly, document: PlacedSpec, origin: Origin, answer: Answer | None) -> Absent | None:
+    """Return what is missing of the files that an image is built from, and warn of it where they are named.
+
+    Said, not refused: a build need not use the part that is missing.
+    """
+    build = document.spec.data.get("build", {})
+    name = build.get("template", "")
+    if not isinstance(origin, Build) or (name and "/" not in name):
+        return None
+    files = Files(answer.tree) if isinstance(answer, PinnedTree) else assembly.files
+    missing = files.absent_in(origin.context, name or build.get("context", "."))
+    if missing and "repo" not in build:
+        assembly.warn(document, ("build", "template" if name else "context"), str(missing), missing.remedy)
+    return missing
 
 
 def sources_of(documents: Mapping[str, PlacedSpec]) -> list[Source]:
@@ -200,7 +210,11 @@ def _build(assembly: Assembly, document: PlacedSpec, build: dict[str, Any], answ
         files = assembly.files
         what = f'the build context "{directory}"'
     context = _context(assembly, document, files, directory, ("build", "context"))
-    if dockerfile not in {each.path for each in context.entries}:
+    entry = next((each for each in context.entries if each.path == dockerfile), None)
+    if entry is not None and files.is_pointer(entry):
+        message = f'"{dockerfile}" in {what} is kept in Git LFS, so that the commit holds a pointer to it'
+        raise assembly.invalid(document, ("build", "context"), message, "keep it in Git itself")
+    if entry is None:
         where = ("build", "dockerfile") if "dockerfile" in build else ("build", "context")
         message = f'there is no "{dockerfile}" in {what}'
         raise assembly.invalid(document, where, message, "add it, or name it in build.dockerfile")
@@ -231,7 +245,7 @@ def _context(assembly: Assembly, document: PlacedSpec, files: Files, directory: 
     except MissingPathError as error:
         what = "build context" if at[-1] == "context" else "template"
         where = f" of {files.repository}" if files.repository else ""
-        raise assembly.invalid(document, at, f'the {what} "{directory}"{where} {error}') from error
+        raise assembly.invalid(document, at, f'the {what} "{directory}"{where} {error}', error.remedy) from error
     except EscapeError as error:
         raise assembly.invalid(document, at, str(error)) from error
 

@@ -58,3 +58,14 @@ def shown(value: Any) -> str:
 def as_list(text: str) -> str:
     """Return the advice to write one value as a list, with the value only if it can stand there as it is."""
     return f"write a list: [{text}]" if _PLAIN.fullmatch(text) else "write a list: [VALUE, VALUE]"
+
+
+def printable(path: str) -> str:
+    """Return a path, whose bytes may be any, as text on one line: what cannot be shown is written as ``\\xe9``."""
+    if path.isprintable():
+        return path
+    return "".join(c if c.isprintable() else _escaped(c) for c in path)
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))

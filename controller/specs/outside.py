@@ -6,17 +6,12 @@ commit or digest each stands. Must not ask anybody itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from controller.specs.references import reference_of
 from controller.specs.tree import Tree
-
-_MODULES, _ATTRIBUTES = ".gitmodules", ".gitattributes"
-_MODULE_PATH = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
-_MOST_READ = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -82,21 +77,3 @@ def source_in(data: Mapping[str, Any]) -> Source | None:
     if "from" in data and (reference := reference_of(data["from"])).digest is None:
         return RegistrySource(reference=str(reference))
     return None
-
-
-def left_out(tree: Tree, directory: str) -> str:
-    """Return what of a context in another repository is not fetched, as a sentence for a person; "" when all is there.
-
-    Said, not refused: a build need not use the part that is missing.
-    """
-    prefix = f"{directory}/" if directory else ""
-    marks = {entry.path: entry.oid for entry in tree.entries() if entry.path.endswith((_MODULES, _ATTRIBUTES))}
-    said = []
-    if _MODULES in marks:
-        text = tree.read(marks[_MODULES], limit=_MOST_READ).decode("utf-8", "replace")
-        inside = sorted(path for path in _MODULE_PATH.findall(text) if path.startswith(prefix))
-        if inside:
-            said.append(f"its sub-modules are not fetched and are missing in the build: {', '.join(inside[:5])}")
-    if any(b"filter=lfs" in tree.read(oid, limit=_MOST_READ) for path, oid in marks.items() if path != _MODULES):
-        said.append("what it keeps in Git LFS is not fetched: there are pointers in the build")
-    return "; ".join(said)

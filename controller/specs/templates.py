@@ -164,6 +164,10 @@ class BuiltinTree:
         """Return every file in path order."""
         return self._entries
 
+    def submodules(self) -> Sequence[str]:
+        """Return nothing: there are none."""
+        return ()
+
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
         """Return a file's bytes."""
         return self._files[oid][:limit]

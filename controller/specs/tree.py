@@ -17,7 +17,10 @@ class Tree(Protocol):
         """Full id of the commit in hex."""
 
     def entries(self) -> Sequence[FileEntry]:
-        """Return every blob (files and symbolic links, no sub-modules) in path order, without reading any."""
+        """Return every blob (files and symbolic links, no submodules) in path order, without reading any."""
+
+    def submodules(self) -> Sequence[str]:
+        """Return the paths of the submodules, of which the commit holds no more than a commit's id, in order."""
 
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
         """Return a blob's bytes; at most ``limit`` of them when a limit is given."""
@@ -44,6 +47,10 @@ class ChangedTree:
     def entries(self) -> Sequence[FileEntry]:
         """Return every blob in path order."""
         return [replace(entry, oid=self._oid) if entry.path == self._path else entry for entry in self._tree.entries()]
+
+    def submodules(self) -> Sequence[str]:
+        """Return the paths of the submodules."""
+        return self._tree.submodules()
 
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
         """Return a blob's bytes."""
@@ -75,6 +82,10 @@ class EditedTree:
             old = there.get(path)
             there[path] = replace(old, oid=oid) if old else FileEntry(path=path, mode=0o100644, oid=oid)
         return [there[path] for path in sorted(there)]
+
+    def submodules(self) -> Sequence[str]:
+        """Return the paths of the submodules."""
+        return self._tree.submodules()
 
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
         """Return a blob's bytes."""

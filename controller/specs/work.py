@@ -187,6 +187,7 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
         results=decode.results(data.get("results", {})),
         binds=tuple(data.get("binds", ())),
         labels=dict(data.get("labels", {})) if unit.step is None else {},
+        notice=_notice(assembly, document, unit),
     )
 
 
@@ -230,6 +231,15 @@ def _values(document: PlacedSpec, unit: Unit, cluster: Cluster, image: Image | N
     return values
 
 
+def _notice(assembly: Assembly, document: PlacedSpec, unit: Unit) -> str:
+    """Return what is missing of a unit's files, and warn of it where they are named."""
+    missing = assembly.files.absent(paths) if (paths := unit.data.get("files", [])) else None
+    if not missing:
+        return ""
+    assembly.warn(document, unit.path("files"), str(missing), missing.remedy)
+    return str(missing)
+
+
 def _files(assembly: Assembly, document: PlacedSpec, unit: Unit) -> FileSet | None:
     paths = unit.data.get("files", [])
     missing = None
@@ -240,7 +250,7 @@ def _files(assembly: Assembly, document: PlacedSpec, unit: Unit) -> FileSet | No
         try:
             assembly.files.select([path])
         except MissingPathError as error:
-            missing = assembly.invalid(document, where, f'"{path}" {error}')
+            missing = assembly.invalid(document, where, f'"{path}" {error}', error.remedy)
         except EscapeError as error:
             missing = assembly.invalid(document, where, str(error))
     if missing is not None:

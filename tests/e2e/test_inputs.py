@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
 from tests.e2e.harness import Project, documents, job
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345678\n"
+MODULES = '[submodule "sub"]\n\tpath = data/sub\n\turl = https://example.org/sub.git\n'
+
+
+@pytest.fixture(params=["local", "slurm"])
+def cluster(request: pytest.FixtureRequest, project: Project) -> dict[str, Any]:
+    """A cluster called ``here``: this machine, or the sandbox over ssh."""
+    if request.param == "local":
+        return project.here()
+    slurm: Callable[..., dict[str, Any]] = request.getfixturevalue("slurm")
+    return slurm(name="here")
 
 
 def test_labels_select_and_change_nothing(project: Project) -> None:
@@ -81,3 +99,105 @@ def test_one_error_does_not_hide_another(project: Project) -> None:
     assert "list.yaml:1:3: a spec stands by itself, not in a list" in out
     assert "a line --- between two" in out
     assert "4 problems in 2 files, 1 spec valid" in out
+
+
+def test_files_that_are_not_in_the_commit_are_told_of(project: Project) -> None:
+    """Git LFS and a submodule among ``files``: a warning beside the job; named themselves, an error with a remedy."""
+    project.commit({"data/big.bin": POINTER, "data/small.txt": "here\n", ".gitmodules": MODULES})
+    (project.clone / "data" / "sub").mkdir()
+    head = project.git("rev-parse", "HEAD")
+    project.git("update-index", "--add", "--cacheinfo", f"160000,{head},data/sub")
+    specs = [project.here(), job("warned", "cat data/small.txt; ls -A data", files=["data"])]
+    project.commit({"a.yaml": documents(*specs)})
+    project.settle()
+    missing = (
+        "submodules are not fetched and arrive empty: data/sub; "
+        "files in Git LFS are not fetched and arrive as pointers: data/big.bin"
+    )
+    assert project.state("warned") == "Succeeded"
+    assert project.controller("logs", "warned", expect=0).out.split() == ["here", "big.bin", "small.txt"]
+    assert project.resource("Job", "warned")["details"]["files"] == missing
+    assert f"files: {missing}" in project.controller("status", "warned", expect=0).out
+    checked = project.controller("validate", ".", expect=0, where=project.clone).out
+    assert f"warning: {missing}" in checked
+    assert "git lfs migrate export" in checked
+    assert "all valid" in checked
+    assert f"warning: {missing}" in project.controller("plan", expect=0).err
+
+    named = [
+        job(name, "true", files=[path])
+        for name, path in (("big", "data/big.bin"), ("sub", "data/sub"), ("in", "data/sub/x"))
+    ]
+    project.commit({"b.yaml": documents(*named)})
+    project.one_pass(expect=1)
+    for name, said in (
+        ("big", '"data/big.bin" is kept in Git LFS, so that this commit holds a pointer to it'),
+        ("sub", '"data/sub" is a submodule, whose files are not in this commit'),
+        ("in", '"data/sub/x" lies in the submodule "data/sub", whose files are not in this commit'),
+    ):
+        assert said in project.condition("Job", name, "Stalled")[2]
+        assert said in project.controller("validate", ".", expect=1, where=project.clone).out
+    assert project.state("warned") == "Succeeded"
+
+
+def test_what_git_would_keep_as_a_pointer_is_one_before_the_commit(project: Project) -> None:
+    """``validate`` sees a file that ``.gitattributes`` gives to Git LFS as the commit will hold it."""
+    files = {"data/.gitattributes": "*.bin filter=lfs -text\n", "data/a.bin": "the whole file", "data/b.txt": "x"}
+    specs = [project.here(), job("warned", "true", files=["data"]), job("wrong", "true", files=["data/a.bin"])]
+    for name, text in {**files, "a.yaml": documents(*specs)}.items():
+        (project.clone / name).parent.mkdir(exist_ok=True)
+        (project.clone / name).write_text(text)
+    project.git("add", "data/.gitattributes")
+    said = project.controller("validate", "-o", "json", ".", expect=1, where=project.clone).json
+    assert [problem["resource"] for problem in said["problems"]] == ["Job/wrong"]
+    assert [warning["message"] for warning in said["warnings"]] == [
+        "files in Git LFS are not fetched and arrive as pointers: data/a.bin"
+    ]
+
+
+def test_zip_takes_copied_files(project: Project) -> None:
+    """ZIP knows no time before 1980: what was copied can be packed, in any time zone."""
+    command = (
+        "TZ=America/Los_Angeles python3 -c \"import shutil; shutil.make_archive('out', 'zip', 'src')\"; ls out.zip"
+    )
+    specs = documents(project.here(), job("zips", command, files=["src"], results={"files": ["out.zip"]}))
+    project.commit({"src/a.txt": "x", "a.yaml": specs})
+    project.settle()
+    assert project.state("zips") == "Succeeded"
+    assert project.controller("logs", "zips", expect=0).out == "out.zip\n"
+
+
+def test_copied_files_have_one_time(project: Project, cluster: dict[str, Any]) -> None:
+    """It is the same on every cluster, at every commit, for files and for directories."""
+    command = "date -u -r src/a.txt +%F; date -u -r src +%F"
+    specs = documents(cluster, job("dates", command, cluster="here", files=["src"]))
+    project.commit({"src/a.txt": "x", "a.yaml": specs})
+    project.settle()
+    assert project.controller("logs", "dates", expect=0).out.split() == ["2000-01-01", "2000-01-01"]
+
+
+def test_names_arrive_byte_for_byte(project: Project, cluster: dict[str, Any]) -> None:
+    """A Latin-1 name, a newline, quotes, a dash, 255 bytes: the files of a job are named as in the commit."""
+    names = [
+        b"na\xefve.txt",
+        "na\u00efve.txt".encode(),
+        b"two\nlines",
+        b"tab\t'\"$(x)`",
+        b"-rf",
+        b"\\back",
+        b"x" * 255,
+        b" ",
+    ]
+    deep = [b"d" * 200, b"e" * 200, b"\xff" * 200]
+    place = project.clone / "data"
+    for path, data in [*((name, name) for name in names), (b"/".join([*deep, b"\xe9"]), b"deep")]:
+        file = place / os.fsdecode(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    command = "cd data; find . -type f -print0 | LC_ALL=C sort -z | od -An -v -tx1 | tr -d ' \\n'"
+    project.commit({"a.yaml": documents(cluster, job("lists", command, cluster="here", files=["data"]))})
+    project.settle()
+    arrived = bytes.fromhex(project.controller("logs", "lists", expect=0).out)
+    expected = sorted([b"./" + name for name in names] + [b"./" + b"/".join([*deep, b"\xe9"])])
+    assert arrived == b"".join(name + b"\0" for name in expected)
+    assert project.resource("Job", "lists")["details"] == {}

@@ -40,6 +40,7 @@ def test_modes_links_and_submodules(repo: pygit2.Repository) -> None:
         ("c", 0o100644),
         ("d", 0o120000),
     ]
+    assert tree.submodules() == ("e",)
 
 
 def test_path_order_is_that_of_whole_paths(repo: pygit2.Repository) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pygit2
@@ -40,3 +41,26 @@ def test_an_overlay_stands_in_for_a_file(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("old")
     tree = WorkTree(tmp_path, overlay={"x": b"new", "y": b"more"})
     assert {entry.path: tree.read(entry.oid) for entry in tree.entries()} == {"x": b"new", "y": b"more"}
+
+
+def test_submodules_are_named(tmp_path: Path) -> None:
+    """Also one of which only the index knows, since nobody has fetched it."""
+    repository = pygit2.init_repository(str(tmp_path))
+    pygit2.init_repository(str(tmp_path / "d" / "module"))
+    (tmp_path / "d" / "empty").mkdir()
+    repository.index.add(pygit2.IndexEntry("d/empty", pygit2.Oid(hex="1" * 40), pygit2.enums.FileMode.COMMIT))
+    repository.index.write()
+    assert WorkTree(tmp_path).submodules() == ["d/empty", "d/module"]
+    assert WorkTree(tmp_path / "d").submodules() == ["empty", "module"]
+
+
+def test_names_are_bytes_read_as_utf_8(tmp_path: Path) -> None:
+    """As in a commit, whatever the locale; also where Git is asked about them."""
+    repository = pygit2.init_repository(str(tmp_path))
+    (tmp_path / ".gitignore").write_text("*.tmp\n")
+    for name in (b"sp\xe9c.yaml", "sp\u00e9c.yaml".encode(), b"x\xff.tmp", b"two\nlines"):
+        (tmp_path / os.fsdecode(name)).write_bytes(name)
+    repository.index.add("two\nlines")
+    repository.index.write()
+    found = {entry.path for entry in WorkTree(tmp_path).entries()}
+    assert found == {".gitignore", "sp\udce9c.yaml", "sp\u00e9c.yaml", "two\nlines"}

@@ -73,14 +73,40 @@ def test_a_moved_ref_is_a_change() -> None:
     assert before.identity != after.identity
 
 
-def test_what_is_not_fetched_is_said() -> None:
-    """Sub-modules below the context and Git LFS: the build is not refused, its status says what is missing."""
-    modules = '[submodule "a"]\n\tpath = ctx/libs/a\n\turl = x\n[submodule "b"]\n\tpath = b\n\turl = x\n'
-    files = {"ctx/Dockerfile": "", ".gitmodules": modules, "ctx/.gitattributes": "*.bin filter=lfs -text\n"}
-    outside = Outside({GitSource(url=URL): pinned(files)})
-    said = image(f"build: {{repo: '{URL}', context: ctx}}", {}, outside).notice
-    assert "its sub-modules are not fetched and are missing in the build: ctx/libs/a;" in said
-    assert "Git LFS is not fetched" in said
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345678\n"
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_what_is_not_fetched_is_said(where: str) -> None:
+    """Submodules below the context and Git LFS: the build is not refused, its status says what is missing."""
+    files = {"ctx/Dockerfile": "FROM scratch\n", "ctx/big.bin": POINTER, "other.bin": POINTER}
+    modules = ["b", "ctx/libs/a"]
+    said = (
+        "submodules are not fetched and arrive empty: ctx/libs/a; "
+        "files in Git LFS are not fetched and arrive as pointers: ctx/big.bin"
+    )
+    if where == "here":
+        spec = "kind: Image\nname: x\nbuild: {context: ctx}\n"
+        desired = load(MemoryTree({**files, "x.yaml": spec}, submodules=modules))
+        assert desired.images["x"].notice == said
+        (warning,) = desired.warnings
+        assert (warning.path, warning.line, warning.message, warning.resource) == ("x.yaml", 3, said, "Image/x")
+        assert "git lfs" in warning.remedy
+        assert "git subtree" in warning.remedy
+    else:
+        pin = PinnedTree(tree=MemoryTree(files, commit="e" * 40, submodules=modules))
+        outside = Outside({GitSource(url=URL): pin})
+        assert image(f"build: {{repo: '{URL}', context: ctx}}", {}, outside).notice == said
+
+
+def test_a_context_that_is_not_there_says_why() -> None:
+    """A context that is a submodule, or a Dockerfile that is a pointer, cannot be built: the error says what to do."""
+    spec = "kind: Image\nname: x\nbuild: {context: libs/a}\n---\nkind: Image\nname: y\nbuild: {context: y}\n"
+    desired = load(MemoryTree({"x.yaml": spec, "y/Dockerfile": POINTER}, submodules=["libs/a"]))
+    first, second = desired.problems
+    assert first.message == 'the build context "libs/a" is a submodule, whose files are not in this commit'
+    assert "git subtree" in first.remedy
+    assert second.message.startswith('"Dockerfile" in the build context "y" is kept in Git LFS')
 
 
 def test_all_that_is_outside_is_asked_for_in_one_call() -> None:

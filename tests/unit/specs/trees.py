@@ -17,8 +17,11 @@ class Link(bytes):
 class MemoryTree:
     """Path to content; the ids are Git blob ids."""
 
-    def __init__(self, files: Mapping[str, bytes | str], *, commit: str = "c" * 40) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes | str], *, commit: str = "c" * 40, submodules: Sequence[str] = ()
+    ) -> None:
         self.commit = commit
+        self._submodules = submodules
         self.reads: list[str] = []
         self._blobs: dict[str, bytes] = {}
         self._entries: list[FileEntry] = []
@@ -31,6 +34,9 @@ class MemoryTree:
 
     def entries(self) -> Sequence[FileEntry]:
         return self._entries
+
+    def submodules(self) -> Sequence[str]:
+        return self._submodules
 
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
         self.reads.append(oid)
