@@ -28,8 +28,6 @@ from controller.schedulers.dialect import Refusal, Scheduler
 
 _LOOK_S = 120.0
 _ACT_S = 300.0
-_LIMIT_S = 20.0
-"""How long to leave a submit limit alone: jobs that end make room at any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +240,7 @@ class ClusterClient:
             case Refusal.REFUSED:
                 error = StalledError(failure.reason, failure.message)
             case Refusal.WAIT:
-                error = WaitingError(failure.reason, failure.message, retry_after_s=_LIMIT_S)
+                error = WaitingError(failure.reason, failure.message, retry_after_s=failure.retry_after_s)
             case Refusal.AMBIGUOUS:
                 error = AmbiguousError(failure.reason, failure.message)
         return Submitted(end=SubmitEnd.FAILED, error=error)

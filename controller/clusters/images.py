@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import IO, BinaryIO, Protocol
@@ -112,7 +113,8 @@ class ClusterImages:
         """Have a job make the SIF.
 
         Raises:
-            TransientError, WaitingError: the scheduler has refused the job, or an earlier one has just failed.
+            StalledError: the scheduler has refused the job, and will refuse the same again.
+            TransientError, WaitingError: it takes no more jobs now, or an earlier conversion has just failed.
             AmbiguousError: it may have been submitted.
         """
         request = SubmitRequest(
@@ -154,7 +156,12 @@ class ClusterImages:
                     raise self._error(TransientError(reason, message.strip()))
                 case "refused":
                     code, _, text = words[2].partition(" ")
-                    raise self._refused(int(code), text)
+                    error = self._refused(int(code), text)
+                    if not isinstance(error, AmbiguousError):
+                        # Known to have become no job: nobody has to wait until it might have.
+                        with suppress(ControllerError):
+                            self.clear_conversion(identity, over="-", why=error.reason)
+                    raise error
         raise AmbiguousError("AnswerCutOff", f"cluster {self._cluster.name}: no word on the conversion's job")
 
     def _refused(self, code: int, text: str) -> ControllerError:
@@ -163,8 +170,8 @@ class ClusterImages:
         if failure.kind is Refusal.AMBIGUOUS:
             return AmbiguousError(failure.reason, message)
         if failure.kind is Refusal.WAIT:
-            return WaitingError(failure.reason, message, retry_after_s=60)
-        return TransientError(failure.reason, message)
+            return WaitingError(failure.reason, message, retry_after_s=max(60.0, failure.retry_after_s))
+        return StalledError(failure.reason, message)
 
     def _recipe(self, identity: str, material: Material) -> dict[str, str]:
         setup, containers = self._cluster.setup, self._cluster.containers

@@ -54,6 +54,7 @@ def read_observation(
         cluster=cluster,
         reachable=True,
         now=clock,
+        find_job=scheduler.find_job,
         facts=_facts(place, answer.parts.get("facts"), scheduler, faults),
         images=take("images", _read_images),
         conversions=take("conversions", _read_conversions),

@@ -59,7 +59,9 @@ class JobRecord:
     reason: str = ""
     """The scheduler's own word for why it waits."""
     message: str = ""
-    """That word as a sentence, where it is known."""
+    """That word as a sentence, where it is known; JOBID and TASK stand for this job's own."""
+    needs_person: bool = False
+    """What it waits for does not come by itself."""
     exit_code: int | None = None
     started: float | None = None
     ended: float | None = None
@@ -157,6 +159,21 @@ class SifSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """The most that one job may get in a partition; 0 where that is not known."""
+
+    memory_mib: int = 0
+    """Memory of a node."""
+    walltime_s: int = 0
+    cpus: int = 0
+    """CPUs of a node."""
+    nodes: int = 0
+    """All of its nodes, whatever state they are in."""
+    gpus: Mapping[str, int] | None = None
+    """Type -> GPUs of a node, "" for those of any type; None: not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
     """What seldom changes about a cluster."""
 
@@ -174,8 +191,8 @@ class ClusterFacts:
     container_modules: str = ""
     """Names of modules that may bring one, where there is none."""
     max_array_size: int = 1001
-    partitions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Partition -> most memory of a node in MiB and longest time in s, 0 where it is not known; "" is the default."""
+    partitions: Mapping[str, Partition] = field(default_factory=dict)
+    """By name; "" is the default."""
     asked: bool = False
     """Whether the versions and limits were asked for in this look, or are remembered."""
     accounting: bool = True
@@ -197,6 +214,8 @@ class ClusterObservation:
     now: float | None = None
     """The cluster's clock."""
     facts: ClusterFacts | None = None
+    find_job: str = ""
+    """The command by which a person finds a job; NAME stands for the job's name."""
     images: Mapping[str, int] | None = None
     conversions: Mapping[str, Conversion] | None = None
     """Identity -> a conversion that is in a job's hands."""

@@ -96,6 +96,9 @@ class PublishImage:
     def key(self) -> str:
         """Identity of the action; another once the spec names another way, so that a mended spec is tried."""
         way = [self.cluster.setup, self.cluster.containers, str(self.route.carrier), str(self.route.place)]
+        if self.route.place is Place.JOB:
+            # The job that converts asks for what the cluster's jobs ask for by default.
+            way.append(digest_of(dataclasses.asdict(self.cluster.defaults)))
         return f"publish:{self.cluster.name}:{self.image.identity}:{short(digest_of([*way, self.image.registry]))}"
 
 
@@ -139,6 +142,8 @@ class SubmitBatch:
     """How many of the batch may run at once."""
     tries: int = 0
     """How many submits of this very batch are known not to have gone through."""
+    unanswered_since: float | None = None
+    """Since when it is not known whether one of them did."""
 
     @property
     def key(self) -> str:

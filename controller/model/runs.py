@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from controller.model.conditions import TaskState
 from controller.model.digests import digest_of, short
-from controller.model.resources import OnRemove, Task, task_id_of
+from controller.model.resources import OnRemove, Resources, Task, task_id_of
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
 SLUG_LENGTH = 60
@@ -137,6 +137,14 @@ class RunRecord:
     stopped_at: float | None = None
     """When a signal asked the run to end, by its own word."""
     tries: int = 0
+    unanswered_since: float | None = None
+    """Since when it is not known whether the batch was submitted, over all its tries; None where it is known."""
+    submit_said: str = ""
+    """What the submit said of which that is not known."""
+    asked: Resources | None = None
+    """What was asked of the scheduler; None where only the cluster could tell (a lost journal)."""
+    needs_person: bool = False
+    """By the scheduler's word it waits for something that does not come by itself; the message says for what."""
     lapsed: bool = False
     """The submit of its batch is known not to have gone through: the same batch may be submitted again."""
     on_remove: OnRemove | None = None

@@ -194,4 +194,4 @@ def _unseen(record: RunRecord, observation: ClusterObservation) -> RunRecord:
     if record.state not in ACTIVE:
         return record
     state = record.state if record.state is TaskState.SUBMITTING else TaskState.UNKNOWN
-    return replace(record, state=state, reason=observation.error_reason, message=observation.error)
+    return replace(record, state=state, reason=observation.error_reason, message=observation.error, needs_person=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from controller.model.conditions import TaskState
-from controller.model.observed import ClusterObservation
+from controller.model.observed import ClusterObservation, Partition
 from controller.model.plans import PlannedRun, SubmitBatch, limit_key
 from controller.model.resources import Cluster, Job, Resources
 from controller.model.runs import RunRecord, batch_of
@@ -86,6 +86,7 @@ def resubmit(draft: Draft, job: Job, cluster: Cluster, batch: str) -> None:
         resources=grown(draft, job, runs[0], draft.observed.clusters[cluster.name]),
         max_running=job.max_running,
         tries=max(record.tries for record in whole),
+        unanswered_since=min((r.unanswered_since for r in whole if r.unanswered_since is not None), default=None),
         why="an earlier try to submit it did not go through",
     )
     _add(draft, action, needs)
@@ -115,12 +116,12 @@ def grown(draft: Draft, job: Job, planned: PlannedRun, seen: ClusterObservation)
     out_of = [record.reason for record in records if record.state is TaskState.FAILED]
     asked, retries = job.resources, job.retries
     partitions = seen.facts.partitions if seen.facts else {}
-    most_memory, most_time = partitions.get(asked.partition or "", (0, 0))
+    there = partitions.get(asked.partition or "", Partition())
     memory, walltime = asked.memory_mib, asked.walltime_s
     if memory is not None and (times := out_of.count("OutOfMemory")):
-        memory = _capped(memory, retries.grow_memory**times, most_memory)
+        memory = _capped(memory, retries.grow_memory**times, there.memory_mib)
     if walltime is not None and (times := out_of.count("Timeout")):
-        walltime = _capped(walltime, retries.grow_time**times, most_time)
+        walltime = _capped(walltime, retries.grow_time**times, there.walltime_s)
     return replace(asked, memory_mib=memory, walltime_s=walltime)
 
 

@@ -87,11 +87,13 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
 
 def _not_ahead(record: RunRecord, now: float) -> RunRecord:
     """Count from now what a clock that was ahead wrote down, lest nothing happens until it is that late."""
-    missing = record.missing_since
+    missing, since = record.missing_since, record.unanswered_since
     return replace(
         record,
         intended_at=min(record.intended_at, now),
         missing_since=None if missing is None else min(missing, now),
+        unanswered_since=None if since is None else min(since, now),
+        needs_person=False,
     )
 
 
@@ -116,7 +118,16 @@ def _owned(record: RunRecord, event: RunEvent) -> RunRecord:
         return record
     batch = record.batch if short(record.batch) == owner.batch12 else owner.batch12
     state = TaskState.QUEUED if record.job_id is None else record.state
-    return replace(record, job_id=owner.job_id, batch=batch, index=owner.index, state=state, lapsed=False)
+    return replace(
+        record,
+        job_id=owner.job_id,
+        batch=batch,
+        index=owner.index,
+        state=state,
+        lapsed=False,
+        unanswered_since=None,
+        submit_said="",
+    )
 
 
 def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRecord:
@@ -155,7 +166,16 @@ def _adopt(record: RunRecord, seen: Seen) -> RunRecord:
     job_id = seen.batch.job_id if seen.batch is not None and seen.batch.job_id else job.job_id if job else None
     if job_id is None:
         return record
-    return replace(record, job_id=job_id, state=TaskState.QUEUED, reason="Submitted", message="", lapsed=False)
+    return replace(
+        record,
+        job_id=job_id,
+        state=TaskState.QUEUED,
+        reason="Submitted",
+        message="",
+        lapsed=False,
+        unanswered_since=None,
+        submit_said="",
+    )
 
 
 def _was_refused(job: JobRecord) -> bool:
@@ -165,17 +185,21 @@ def _was_refused(job: JobRecord) -> bool:
 def _unsubmitted(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:
     """A submit whose end is not known, and no job in sight."""
     batch = seen.batch
+    if not record.lapsed and record.unanswered_since is None:
+        record = replace(record, unanswered_since=record.intended_at)
     if record.lapsed or batch is None or not seen.queue_known:
         return record
     if not batch.present and record.tries == 0:
-        return replace(record, lapsed=True, state=TaskState.WAITING, tries=0)
+        return replace(record, lapsed=True, state=TaskState.WAITING, tries=0, unanswered_since=None)
     waited = now - record.intended_at
     if seen.accounting_known and waited >= grace_s:
         return replace(record, lapsed=True, state=TaskState.WAITING, tries=batch.tries)
     return replace(
         record,
         reason="SubmitUnanswered",
-        message=f"not known whether the job was submitted; looked for during {grace_s:.0f} s before another try",
+        message="not known whether the job was submitted"
+        f"{f' ({record.submit_said})' if record.submit_said else ''}; looked for during {grace_s:.0f} s before another "
+        "try",
     )
 
 
@@ -192,7 +216,15 @@ def _alive(record: RunRecord, job: JobRecord) -> RunRecord:
     record = replace(record, missing_since=None, job_id=job_id, array=job.index is not None)
     match job.state:
         case JobState.PENDING:
-            return replace(record, state=TaskState.QUEUED, reason=job.reason or "Pending", message=job.message)
+            # Sentences about a job in general become ones about this job.
+            message = job.message.replace("JOBID", job.job_id).replace("TASK", record.run.task_id)
+            return replace(
+                record,
+                state=TaskState.QUEUED,
+                reason=job.reason or "Pending",
+                message=message,
+                needs_person=job.needs_person,
+            )
         case JobState.RUNNING:
             started = record.started or job.started
             return replace(record, state=TaskState.RUNNING, reason="Running", message="", started=started)

@@ -16,6 +16,7 @@ from controller.model.resources import Desired, Job, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.history import History, latest_by_task
 from controller.planning.places import cluster_status, image_status
+from controller.planning.stuck import stuck
 from controller.planning.tasks import removed_statuses, work_status
 from controller.planning.verdicts import SETTLED, Verdict, Wait, conditions, time_text, with_problem
 
@@ -39,12 +40,19 @@ def statuses_of(
     active: dict[str, list[RunRecord]] = {}
     for record in history.active():
         active.setdefault(record.run.job, []).append(record)
+    needing = {
+        record.id: wait
+        for record in history.active()
+        if (wait := stuck(record, observed.clusters.get(record.run.cluster), now=now, grace_s=history.grace_s))
+    }
     owners: dict[str, list[Job]] = {}
     for job in desired.jobs.values():
         owners.setdefault(owner_of(job.name), []).append(job)
     for key, jobs in owners.items():
         mine = [record for name, records in active.items() if owner_of(name) == key for record in records]
-        statuses.append(work_status(desired, key, jobs, latest=latest, active=mine, waits=waits, holds=holds))
+        statuses.append(
+            work_status(desired, key, jobs, latest=latest, active=mine, waits=waits, holds=holds, stuck=needing)
+        )
     known = {status.key for status in statuses}
     statuses += [s for s in removed_statuses(desired, active, holds, history) if s.key not in known]
     statuses += _broken_statuses(desired, history, {status.key for status in statuses})

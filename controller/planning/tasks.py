@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from controller.model.conditions import ResourceStatus, TaskState, TaskStatus, Truth
 from controller.model.digests import digest_of
@@ -34,19 +35,25 @@ def work_status(
     active: Sequence[RunRecord],
     waits: Mapping[str, Wait],
     holds: Sequence[Hold],
+    stuck: Mapping[str, Wait],
 ) -> ResourceStatus:
     """Return what is said of a job, or of a workflow with all its steps.
 
-    ``active`` are the active runs of these jobs, whether they are still asked for or not.
+    ``active`` are the active runs of these jobs, whether they are still asked for or not; ``stuck`` maps ids of runs
+    to why a person is needed for them.
     """
-    tasks = [
-        _task_status(task, latest.get((job.name, task.key, task.digest)), waits.get(task.id))
-        for job in jobs
-        for task in job.tasks
-    ]
+    tasks, said = [], []
+    for job in jobs:
+        for task in job.tasks:
+            record, wait = latest.get((job.name, task.key, task.digest)), waits.get(task.id)
+            status = _task_status(task, record, wait)
+            if wait is None and record is not None and (wait := stuck.get(record.id)) is not None:
+                status = replace(status, reason=wait.reason, message=wait.message)
+            tasks.append(status)
+            said += [wait] if wait is not None else []
     wanted = {(task.job, task.key, task.digest) for job in jobs for task in job.tasks}
     leaving = [record for record in active if (record.run.job, record.run.key, record.run.digest) not in wanted]
-    verdict = _judge(tasks, [waits[task.id] for task in tasks if task.id in waits])
+    verdict = _judge(tasks, said)
     if key in desired.stale:
         verdict = with_problem(verdict, desired, key)
     held = _held(holds, leaving)

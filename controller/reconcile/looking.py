@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from controller.clusters.cluster import ClusterClient, Look
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, TaskState
 from controller.model.images import Build, Image, SifFile
-from controller.model.observed import ClusterFacts, ClusterObservation, Observed
+from controller.model.observed import ClusterFacts, ClusterObservation, Observed, Partition
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.absorb import absorb, acknowledged, strangers
+from controller.planning.stuck import beyond_any_node
 from controller.planning.trials import gate_of
 from controller.reconcile.trials import trials_of
 from controller.store.journal import Journal
@@ -140,14 +142,34 @@ def _look_at(
         runs=tuple(record.id for record in unclear),
         batches=tuple(sorted({record.batch for record in unclear if record.job_id is None})),
         accounting_s=_accounting_s(active, unclear, looked, now),
-        facts=asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed,
+        facts=asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or _too_large(active, known),
         sifs=tuple(sorted({image.origin.path for image in images if isinstance(image.origin, SifFile)})),
         full_scan=journal.fact(f"scanned:{name}") != "1",
     )
     observation = client.observe(want)
     if observation.facts is None:
         return observation
-    return replace(observation, facts=_merged(ClusterFacts(**known) if known else None, observation.facts, want.facts))
+    return replace(observation, facts=_merged(_remembered(known), observation.facts, want.facts))
+
+
+def _too_large(active: Sequence[RunRecord], known: dict[str, Any]) -> bool:
+    """Whether a run waits that no node seems to be large enough for: nodes may have come meanwhile."""
+    facts = _remembered(known)
+    return facts is not None and any(
+        record.state is TaskState.QUEUED and record.asked and beyond_any_node(record.asked, facts.partitions)
+        for record in active
+    )
+
+
+def _remembered(known: dict[str, Any]) -> ClusterFacts | None:
+    """Read facts from the journal, also those of before 0063: a partition was its memory and its time."""
+    if not known:
+        return None
+    partitions = {
+        name: Partition(**each) if isinstance(each, dict) else Partition(memory_mib=each[0], walltime_s=each[1])
+        for name, each in known.get("partitions", {}).items()
+    }
+    return ClusterFacts(**{**known, "partitions": partitions})
 
 
 def _accounting_s(active: list[RunRecord], unclear: list[RunRecord], looked: float, now: float) -> int:

@@ -49,6 +49,7 @@ def _send(
     try:
         answers: Mapping[str, Submitted] = client.submit([(action, tries[action.batch]) for action in actions], facts)
     except AmbiguousError as error:
+        journal.save_runs(_unanswered(record, error) for records in intents.values() for record in records)
         return {action.batch: Submitted(end=SubmitEnd.FAILED, error=error) for action in actions}
     except ControllerError as error:
         # Nothing was begun.
@@ -104,6 +105,8 @@ def _intents(action: SubmitBatch, facts: ClusterFacts, instance: str, now: float
             reason="Submitting",
             intended_at=now,
             tries=action.tries,
+            unanswered_since=action.unanswered_since,
+            asked=action.resources,
             on_remove=action.job.on_remove,
             run_dir=f"{facts.root}/{instance}/runs/{planned.run.id}",
         )
@@ -116,16 +119,28 @@ def _write_down(
 ) -> None:
     if end.job_id is not None:
         journal.save_runs(
-            replace(record, state=TaskState.QUEUED, reason="Submitted", job_id=end.job_id, submitted_at=now)
+            replace(
+                record,
+                state=TaskState.QUEUED,
+                reason="Submitted",
+                job_id=end.job_id,
+                submitted_at=now,
+                unanswered_since=None,
+            )
             for record in intents
         )
     elif isinstance(end.error, AmbiguousError):
-        journal.save_runs(replace(record, reason="SubmitUnanswered") for record in intents)
+        journal.save_runs(_unanswered(record, end.error) for record in intents)
     else:
         # A try that could not be written down on the cluster was taken back there; one that was refused counts.
         written = end.error is None or end.error.reason not in ("UploadFailed", IMAGE_GONE)
         journal.save_tries(action.batch, tries + written)
         _take_back(journal, action, intents)
+
+
+def _unanswered(record: RunRecord, error: ControllerError) -> RunRecord:
+    since = record.unanswered_since if record.unanswered_since is not None else record.intended_at
+    return replace(record, reason="SubmitUnanswered", unanswered_since=since, submit_said=error.message)
 
 
 def _take_back(journal: Journal, action: SubmitBatch, intents: Iterable[RunRecord]) -> None:

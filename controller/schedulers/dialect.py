@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from controller.model.observed import JobRecord
+from controller.model.observed import JobRecord, Partition
 from controller.model.resources import Resources
 
 
@@ -37,6 +37,8 @@ class SubmitFailure:
     kind: Refusal
     reason: str
     message: str
+    retry_after_s: float = 20.0
+    """For ``WAIT``: how long to leave it alone. Jobs that end make room at any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,12 @@ class Scheduler(Protocol):
     def facts_command(self) -> str:
         """Return the command that prints ``key value`` lines: version, max_array_size, accounting."""
 
-    def partitions(self, text: str) -> dict[str, tuple[int, int]]:
-        """Return partition -> (memory of a node in MiB, longest time in s) from the facts; "" is the default."""
+    @property
+    def find_job(self) -> str:
+        """The command by which a person finds a job; NAME stands for the job's name."""
+
+    def partitions(self, text: str) -> dict[str, Partition]:
+        """Return what there is in each partition from the facts; "" is the default."""
 
     def target(self, job_id: str, index: int, *, array: bool) -> str:
         """Return the name under which one run can be cancelled; ``array``: its batch was submitted as an array."""

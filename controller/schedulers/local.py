@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from controller.model.observed import JobRecord, JobState
+from controller.model.observed import JobRecord, JobState, Partition
 from controller.schedulers.dialect import GarbledOutput, Refusal, SubmitFailure, SubmitRequest
 
 _STATES = {
@@ -24,6 +24,7 @@ class Local:
 
     name = "local"
     job_id_pattern = r"^[0-9]+$"
+    find_job = ""
     identity = "job_id=$CONTROLLER_JOB_ID\nindex=$CONTROLLER_JOB_INDEX"
 
     @property
@@ -36,7 +37,7 @@ class Local:
         walltime_s, at_once = request.resources.walltime_s or 0, request.max_running or 0
         return f'{_CALL} submit {request.tag} {request.count} {walltime_s} ./job.sh {at_once} "$try"'
 
-    def partitions(self, text: str) -> dict[str, tuple[int, int]]:
+    def partitions(self, text: str) -> dict[str, Partition]:
         """There are none."""
         return {}
 

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 
-from controller.model.observed import JobRecord, JobState
+from controller.model.observed import JobRecord, JobState, Partition
 from controller.model.resources import Resources
-from controller.schedulers.dialect import GarbledOutput, Refusal, SubmitFailure, SubmitRequest
-from controller.schedulers.slurm_words import PENDING_REASONS, REFUSALS, STATES, WAITS
+from controller.schedulers.dialect import GarbledOutput, SubmitFailure, SubmitRequest
+from controller.schedulers.slurm_answers import explain
+from controller.schedulers.slurm_words import STATES, waits_for
 
 _QUEUE_ID = re.compile(r"^(\d+)(?:_(\d+|\[[^\]]*\]?|\S*\.\.\.))?$")
-_AMBIGUOUS = re.compile(
-    r"timed out|unable to contact|zero bytes|connection (refused|reset|aborted)|unexpected message|"
-    r"communication|slurm_receive|try again|transport",
-    re.IGNORECASE,
-)
-_FINAL = re.compile(r"submission failed|invalid|unrecognized option|unknown option|unable to open|no such file", re.I)
-
 _CONFIGURATION = (
     '/^SLURM_VERSION/{print "version " $2} /^MaxArraySize/{print "max_array_size " $2} '
     '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)}'
@@ -37,7 +32,8 @@ _CANCEL = """cancel_tagged() {
   done
   if [ "${#targets[@]}" -gt 0 ]; then scancel -- "${targets[@]}"; fi
 }"""
-_PARTITIONS = "sinfo --noheader --format='partition %P %m %l' 2>/dev/null"
+# Exact: otherwise nodes of different sizes share a line that shows the smallest.
+_PARTITIONS = "sinfo --noheader --exact --format='partition %P %m %l %c %D %G' 2>/dev/null"
 
 
 class Slurm:
@@ -50,6 +46,7 @@ class Slurm:
         "job_id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}\nindex=${SLURM_ARRAY_TASK_ID:-0}\nexport SLURM_EXPORT_ENV=ALL"
     )
     program = None
+    find_job = "squeue --me --states=all --name=NAME; sacct --starttime=now-30days --name=NAME"
 
     def submit_line(self, request: SubmitRequest) -> str:
         """Return an sbatch command; all options in argv, which outranks SBATCH_* and #SBATCH alike."""
@@ -89,16 +86,14 @@ class Slurm:
         """One call to slurmctld for its configuration and one for its partitions."""
         return f"scontrol show config | awk -F' *= *' '{_CONFIGURATION}'; {_PARTITIONS}"
 
-    def partitions(self, text: str) -> dict[str, tuple[int, int]]:
-        """Read ``partition NAME MEMORY TIME`` lines of sinfo(1): the default has a star, a least memory a plus."""
-        found: dict[str, tuple[int, int]] = {}
+    def partitions(self, text: str) -> dict[str, Partition]:
+        """Read ``partition NAME MEMORY TIME CPUS NODES GRES`` lines of sinfo(1); the default partition has a star."""
+        found: dict[str, Partition] = {}
         for line in text.splitlines():
             words = line.split()
-            if len(words) == 4 and words[0] == "partition":
-                name, memory = words[1].rstrip("*"), words[2].rstrip("+")
-                limits = (int(memory) if memory.isdigit() else 0, _seconds(words[3]))
-                known = found.get(name, (0, 0))
-                found[name] = (max(limits[0], known[0]), max(limits[1], known[1]))
+            if len(words) == 7 and words[0] == "partition":
+                name = words[1].rstrip("*")
+                found[name] = _joined(found.get(name, Partition(gpus={})), words[2:])
                 if words[1].endswith("*"):
                     found[""] = found[name]
         return found
@@ -118,6 +113,7 @@ class Slurm:
             index = match[2]
             if index is not None and not index.isdigit():
                 continue
+            message, needs_person = waits_for(fields[3])
             records.append(
                 JobRecord(
                     job_id=match[1],
@@ -126,7 +122,8 @@ class Slurm:
                     state=_state(fields[1]),
                     word=fields[1],
                     reason="" if fields[3] == "None" else fields[3],
-                    message=PENDING_REASONS.get(fields[3], ""),
+                    message=message,
+                    needs_person=needs_person,
                     # Refused at the submit, and listed all the same: its start is the time of the refusal.
                     started=None if fields[3] == "BadConstraints" else _time(fields[2]),
                 )
@@ -160,20 +157,8 @@ class Slurm:
         return tuple(records.values())
 
     def explain_failure(self, exit_code: int, text: str) -> SubmitFailure:
-        """Only an explicit refusal counts as one: anything else may have reached slurmctld."""
-        said = " ".join(line for line in text.splitlines() if line.strip()).strip() or f"exit code {exit_code}"
-        for words, reason, remedy in WAITS:
-            if words.lower() in said.lower():
-                return SubmitFailure(kind=Refusal.WAIT, reason=reason, message=f"{remedy} ({said})")
-        # 255 is sbatch's own word for options that it does not take; signals end below it.
-        if 128 <= exit_code < 255 or exit_code == 0 or _AMBIGUOUS.search(said):
-            return SubmitFailure(kind=Refusal.AMBIGUOUS, reason="SubmitUnanswered", message=f"sbatch: {said}")
-        for words, reason, remedy in REFUSALS:
-            if words.lower() in said.lower():
-                return SubmitFailure(kind=Refusal.REFUSED, reason=reason, message=f"{said}. {remedy}")
-        if _FINAL.search(said) or exit_code in (126, 127):
-            return SubmitFailure(kind=Refusal.REFUSED, reason="SubmitRefused", message=said)
-        return SubmitFailure(kind=Refusal.AMBIGUOUS, reason="SubmitUnanswered", message=f"sbatch: {said}")
+        """See ``slurm_answers``."""
+        return explain(exit_code, text)
 
 
 def _resource_options(resources: Resources) -> list[str]:
@@ -194,6 +179,36 @@ def _resource_options(resources: Resources) -> list[str]:
         if value is not None:
             options.append(f"--{option}={value}")
     return [*options, *resources.extra]
+
+
+def _joined(known: Partition, words: list[str]) -> Partition:
+    """Add the nodes of one line of sinfo to a partition. A memory of 1 MiB is that of nodes nobody configured."""
+    memory, walltime, cpus, nodes, gres = words
+    memory_mib = _number(memory)
+    return Partition(
+        memory_mib=max(known.memory_mib, memory_mib if memory_mib > 1 else 0),
+        walltime_s=max(known.walltime_s, _seconds(walltime)),
+        cpus=max(known.cpus, _number(cpus)),
+        nodes=known.nodes + _number(nodes),
+        gpus=_most(known.gpus or {}, _gpus(gres)),
+    )
+
+
+def _gpus(gres: str) -> dict[str, int]:
+    """Read the GPUs in ``gpu:a100:4(S:0-1),gpu:2,license:1``, by type, and under "" of all types together."""
+    found: dict[str, int] = {}
+    for kind, count in re.findall(r"(?:^|,)gpu(?::([^:,(]+))??:(\d+)", gres):
+        for name in {kind, ""}:
+            found[name] = found.get(name, 0) + int(count)
+    return found
+
+
+def _most(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {*one, *other}}
+
+
+def _number(text: str) -> int:
+    return int(text.rstrip("+")) if text.rstrip("+").isdigit() else 0
 
 
 def _lines(text: str) -> list[str]:

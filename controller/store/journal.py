@@ -18,7 +18,7 @@ from typing import Any
 
 from controller.model.conditions import TaskState
 from controller.model.plans import Failure
-from controller.model.resources import OnRemove
+from controller.model.resources import Gpus, OnRemove, Resources
 from controller.model.runs import Run, RunRecord
 
 _VERSION = 1
@@ -169,4 +169,12 @@ def _read_record(text: str) -> RunRecord:
     value["run"] = Run(**value["run"])
     value["state"] = TaskState(value["state"])
     value["on_remove"] = OnRemove(value["on_remove"]) if value["on_remove"] else None
+    value["asked"] = _read_resources(value.get("asked"))
     return RunRecord(**value)
+
+
+def _read_resources(value: dict[str, Any] | None) -> Resources | None:
+    if value is None:
+        return None
+    gpus = value["gpus"]
+    return Resources(**{**value, "gpus": Gpus(**gpus) if gpus else None, "extra": tuple(value["extra"])})

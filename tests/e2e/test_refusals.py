@@ -60,6 +60,54 @@ def test_a_wrong_account_is_said_and_mended_at_once(project: Project, slurm: Slu
     assert [record.state for record in sandbox.jobs(project.instance)] == ["COMPLETED", "COMPLETED"]
 
 
+def test_options_that_exclude_each_other_are_said_at_once(project: Project, slurm: Slurm, sandbox: Sandbox) -> None:
+    """A default memory beside --mem-per-cpu: SLURM's words and a remedy after one pass, nothing "Progressing"."""
+    cluster = slurm()
+    cluster["defaults"] = {**cluster["defaults"], "memory": "64M"}
+
+    def specs(*extra: str) -> dict[str, str]:
+        spec = job("both", "true", cluster="hpc", resources={"extra": list(extra)})
+        return {"specs.yaml": documents(cluster, spec)}
+
+    project.commit(specs("--mem-per-cpu=100M"))
+    project.one_pass(expect=1)
+    task = project.task("both")
+    assert (task["state"], task["reason"]) == ("Waiting", "OptionsRejected")
+    assert "mutually exclusive" in task["message"]
+    assert "resources.memory becomes --mem" in task["message"]
+    assert project.condition("Job", "both", "Stalled")[:2] == ("True", "OptionsRejected")
+    project.commit(specs())
+    project.settle()
+    assert project.state("both") == "Succeeded"
+    assert [record.state for record in sandbox.jobs(project.instance)] == ["COMPLETED"]
+
+
+def test_a_job_that_can_never_start_is_said_to_be_so(project: Project, slurm: Slurm, sandbox: Sandbox) -> None:
+    """More time than the partition allows is accepted and waits for ever: Stalled, and not cancelled."""
+
+    def specs(time: str) -> dict[str, str]:
+        return {"specs.yaml": documents(slurm(), job("long", "true", cluster="hpc", resources={"time": time}))}
+
+    project.commit(specs("40d"))
+    project.passes_until("SLURM says why", lambda: project.task("long")["reason"] == "PartitionTimeLimit")
+    task = project.task("long")
+    assert task["state"] == "Queued"
+    for words in ("it can never start as asked", "resources.time", "controller rerun long"):
+        assert words in task["message"]
+    assert project.condition("Job", "long", "Stalled")[:2] == ("True", "PartitionTimeLimit")
+    assert project.planned() == []
+    (record,) = sandbox.jobs(project.instance)
+    assert record.state == "PENDING"
+
+    # What the message says helps.
+    project.commit(specs("5m"))
+    env = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.org"}
+    env |= {"GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.org"}
+    project.controller("rerun", "long", expect=0, env=env)
+    project.settle()
+    assert project.state("long") == "Succeeded"
+
+
 def test_a_submit_limit_is_waited_for(limited: Limited, sandbox: Sandbox) -> None:
     """Eight jobs under a QOS that takes five at a time all succeed; being over the limit is a wait, not a failure."""
     waiting = [task for task in limited.first.values() if task["state"] == "Waiting"]

@@ -52,6 +52,7 @@ if [ "$code" -eq 0 ] && [ -n "$job_id" ]; then
   failpoint conversion.record.after
   finish "submitted $identity $job_id"
 fi
-said=$(one_line "$(cat "$fault" 2>/dev/null) $output")
+if [ -n "$job_id" ]; then code=0; fi
+said=$(one_line "$(last 2000 "$(cat "$fault" 2>/dev/null) $output")")
 # What is only perhaps refused stays as it is: a job that was accepted all the same is found by its name.
 finish "refused $identity $code $said"

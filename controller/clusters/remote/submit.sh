@@ -57,7 +57,10 @@ submit_batch() {
     failpoint submit.record.after
     say "submitted $batch $job_id"
   else
-    say "refused $batch $code $(one_line "$(cat "$fault" 2>/dev/null) $output")"
+    # A number was printed all the same: there may be a job, whatever the exit code says.
+    if [ -n "$job_id" ]; then code=0; fi
+    # The scheduler's answer is the last line; what a site's plugins and banners say before it may be long.
+    say "refused $batch $code $(one_line "$(last 2000 "$(cat "$fault" 2>/dev/null) $output")")"
   fi
   rm -f "$fault"
 }

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from controller.clusters.cluster import Look, SubmitEnd
+from controller.clusters.images import Material
 from controller.model.conditions import TaskState
 from controller.model.errors import AmbiguousError, StalledError, WaitingError
 from controller.model.resources import Gpus, Resources
+from controller.planning.stuck import beyond_any_node
 from tests.contract.schedulers.places import Place, commands, until
 from tests.unit.planning.values import task
 
@@ -51,11 +53,24 @@ def test_requeued_after_its_end_it_does_not_run_again(slurm: Place) -> None:
         (Resources(account="nobody"), "AccountRejected"),
         (Resources(partition="nosuch"), "PartitionRejected"),
         (Resources(qos="nosuch"), "QosRejected"),
-        (Resources(cpus=10_000), "ResourcesRejected"),
-        (Resources(memory_mib=10_000_000), "ResourcesRejected"),
-        (Resources(gpus=Gpus(count=1, type="nosuch")), "ResourcesRejected"),
+        (Resources(memory_mib=64, extra=("--mem-per-cpu=100M",)), "OptionsRejected"),
+        (Resources(extra=("--exclusive", "--oversubscribe")), "OptionsRejected"),
+        (Resources(cpus=2, gpus=Gpus(count=1), extra=("--cpus-per-gpu=2",)), "OptionsRejected"),
+        (Resources(extra=("--gpus-per-task=1", "--ntasks-per-gpu=2")), "OptionsRejected"),
+        (Resources(extra=("--constraint=nosuch",)), "ConstraintRejected"),
+        (Resources(extra=("--licenses=nosuch:1",)), "LicenseRejected"),
+        (Resources(extra=("--reservation=nosuch",)), "ReservationRejected"),
+        (Resources(extra=("--dependency=afterok:99999999",)), "DependencyRejected"),
+        (Resources(extra=("--deadline=now-1hour",)), "TimeRejected"),
+        (Resources(extra=("--nodelist=c99",)), "SubmitRefused"),
+        (Resources(extra=("--begin=never",)), "SubmitRefused"),
+        (Resources(extra=("--nice=99999999999",)), "SubmitRefused"),
+        (Resources(extra=("--signal=B:NOSUCH@5",)), "SubmitRefused"),
+        (Resources(extra=("--mail-type=NOPE",)), "SubmitRefused"),
+        (Resources(extra=("--hint=nope",)), "SubmitRefused"),
         (Resources(extra=("--no-such-option",)), "SubmitRefused"),
     ],
+    ids=str,
 )
 def test_a_refusal_is_told_by_its_reason(slurm: Place, resources: Resources, reason: str) -> None:
     """What SLURM refuses is Stalled with a reason, submits nothing, and the mended batch goes through."""
@@ -68,6 +83,51 @@ def test_a_refusal_is_told_by_its_reason(slurm: Place, resources: Resources, rea
     assert slurm.state(mine) is TaskState.SUBMITTING, "what SLURM keeps of a refusal is no job"
     mended = slurm.send(replace(batch, resources=Resources(walltime_s=60)), tries=1)
     assert mended.end is SubmitEnd.SUBMITTED, mended
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        Resources(cpus=10_000),
+        Resources(memory_mib=10_000_000),
+        Resources(nodes=99),
+        Resources(gpus=Gpus(count=9)),
+        Resources(gpus=Gpus(count=1, type="nosuch")),
+    ],
+    ids=str,
+)
+def test_more_than_any_node_has_is_refused_or_said_to_never_start(slurm: Place, resources: Resources) -> None:
+    """Some versions refuse it, others (22.05 and 26.05) leave the job pending: the partitions tell then."""
+    batch = slurm.batch(task(command="echo once"), resources=resources)
+    end = slurm.send(batch)
+    if end.end is SubmitEnd.FAILED:
+        assert isinstance(end.error, StalledError)
+        assert end.error.reason in ("ResourcesRejected", "GpusRejected")
+    # Whatever sbatch does, it is known beforehand.
+    assert beyond_any_node(resources, slurm.known_facts().partitions)
+
+
+def test_a_conversion_is_refused_in_the_same_words(slurm: Place) -> None:
+    """A job that is to convert an image is Stalled at once as well, and leaves nothing that would be waited for."""
+    extra = ("--mem-per-cpu=100M",)
+    cluster = replace(slurm.cluster, convert_on="job", defaults=Resources(walltime_s=600, extra=extra))
+    images = replace(slurm, cluster=cluster).client().images
+    with pytest.raises(StalledError) as caught:
+        images.submit_conversion("ab" * 32, Material(upload="c" * 64))
+    assert caught.value.reason == "OptionsRejected"
+    assert "mutually exclusive" in caught.value.message
+    assert "resources.memory" in caught.value.message
+    assert slurm.client().observe(Look()).conversions == {}
+
+
+def test_a_number_beside_an_error_is_ambiguous(slurm: Place) -> None:
+    """sbatch prints a job's id and fails all the same: there is a job, and it is found."""
+    both = 'sbatch() { command sbatch "$@"; echo "sbatch: error: Invalid --mail-type specification" >&2; return 1; }'
+    batch = slurm.batch(task(command="echo once"))
+    assert isinstance(slurm.send(batch, client=slurm.client(both)).error, AmbiguousError)
+    [mine] = slurm.records.values()
+    assert slurm.ends(mine).state is TaskState.SUCCEEDED
+    assert slurm.stdout(mine) == "once\n"
 
 
 def test_a_submit_limit_is_a_wait(slurm: Place) -> None:
