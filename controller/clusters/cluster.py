@@ -181,7 +181,7 @@ class ClusterClient:
 
     def has_ended(self, run: str) -> bool:
         """Whether a run has said that it ended, or that it was stopped."""
-        for name in (".controller/exit.json", ".controller/stopped.json"):
+        for name in ("exit.json", "stopped.json"):
             try:
                 self.read_output(run, name, offset=0, limit=1)
             except StalledError:

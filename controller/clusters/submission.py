@@ -13,9 +13,8 @@ import tarfile
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
+from controller.clusters.launching import launch_script
 from controller.clusters.scripts import LAST_MEMBER, remote_file
-from controller.containers.paths import path_expression
-from controller.containers.sif import launch_function
 from controller.model.images import Image, SifFile
 from controller.model.plans import PlannedRun, SubmitBatch
 from controller.model.runs import tag_of
@@ -58,49 +57,33 @@ def sif_of(image: Image | None) -> str | None:
 
 
 def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance: str) -> str:
-    """Return the script that the scheduler starts. A login shell: sites set up modules and PATH there."""
-    gpus, image = batch.resources.gpus, batch.image
+    """Return the script that the scheduler starts: see ``remote/job.sh``.
+
+    Privileged mode reads nothing of the environment that would change the shell itself. What the environment was is
+    kept first of all, for the child: names of ours may be in it.
+    """
     variables = {
         "root": root,
         "base": f"{root}/{instance}",
         "batch": batch.batch,
+        "login": "-l" if scheduler.login else "",
         "setup": batch.cluster.setup.rstrip(),
         "files_tree": batch.job.files.tree if batch.job.files else "",
         "outputs": "\n".join(sorted({metric.file for metric in batch.job.results.metrics.values()})),
+        "launch": launch_script(batch, root=root, instance=instance),
     }
     return "\n".join(
         [
-            "#!/bin/bash -l",
+            "#!/bin/bash -p",
             # A job starts with next to no environment, so that nothing of the submitter's leaks in.
             'export HOME="${HOME:-$(cd ~ && pwd)}" USER="${USER:-$(id -un)}"',
+            "inherited=$(export -p)",
             *(f"{name}={shlex.quote(value)}" for name, value in variables.items()),
-            *_image_lines(image),
             f"scheduler_identity() {{\n{scheduler.identity}\n}}",
-            launch_function(
-                batch.cluster.containers,
-                boxed=image is not None,
-                gpus=bool(gpus and gpus.count),
-                binds=(*batch.cluster.binds, *batch.job.binds),
-            ),
+            f"scheduler_exports() {{\n{scheduler.exports}\n}}",
             remote_file("job.sh"),
         ]
     )
-
-
-def _image_lines(image: Image | None) -> list[str]:
-    """Where a run's image is and what it has to be; see ``check_image`` in ``job.sh``."""
-    if image is None:
-        return ["image= image_sum= image_record= image_aside="]
-    place = '"$root"/images'
-    if isinstance(image.origin, SifFile):
-        lines = [f"image={path_expression(image.origin.path)}", f"image_sum={image.origin.sha256 or ''}"]
-        return [*lines, f"image_record={place}/.known.{image.identity}", "image_aside="]
-    return [
-        f"image={place}/{image.identity}.sif",
-        "image_sum=",
-        f"image_record={place}/{image.identity}.sha256",
-        f"image_aside={place}/.changed.{image.identity}.sif",
-    ]
 
 
 def archive(directories: Iterable[tuple[str, Mapping[str, bytes]]]) -> bytes:

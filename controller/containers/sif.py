@@ -31,8 +31,7 @@ _SQUASHFS = (
 
 def program(containers: str = "apptainer") -> str:
     """Return the shell line that finds the program, the one that the spec names first; empty when there is none."""
-    first, second = ("singularity", "apptainer") if containers == "singularity" else ("apptainer", "singularity")
-    return f"container_program=$(command -v {first} || command -v {second})"
+    return f"container_program=$({_find(containers)})"
 
 
 def facts_command(setup: str, containers: str) -> str:
@@ -83,30 +82,35 @@ def check_command(setup: str, containers: str) -> str:
     )
 
 
-def launch_function(containers: str, *, boxed: bool, gpus: bool, binds: Sequence[str] = ()) -> str:
-    """Return the shell function ``launch`` that runs its arguments in the SIF ``$image``, or as they are.
+def launch_lines(
+    containers: str, *, image: str, root: str, base: str, gpus: bool, command: str, binds: Sequence[str] = ()
+) -> str:
+    """Return shell lines that become ``command`` in a SIF; ``image`` and ``command`` are words of shell.
 
-    The environment is clean and the home directory off; the instance's directory (``$base``) is bound, so that a run
-    reads the directories of the runs that it needs. ``--env`` splits at commas, so GPU numbers go by variable.
+    ``$1`` is the run's directory, and they set no variable but those of the container program. The environment is
+    clean and the home directory off; the instance's directory ``base`` is bound, so that a run reads the directories of
+    the runs that it needs. ``--env`` splits at commas, so GPU numbers go by variable.
     """
-    if not boxed:
-        return 'launch() { "$@"; }'
     nv = "--nv " if gpus else ""
     more = "".join(f"--bind {bind_expression(bind)} " for bind in binds)
+    cache, scratch = shlex.quote(f"{root}/cache"), shlex.quote(f"{root}/tmp")
     return (
-        "launch() {\n"
-        f"  {program(containers)} ||\n"
-        '    { echo "controller: neither apptainer nor singularity is in PATH" >&2; return 127; }\n'
-        "  export APPTAINER_CACHEDIR=$root/cache APPTAINER_TMPDIR=$root/tmp\n"
-        "  export SINGULARITY_CACHEDIR=$root/cache SINGULARITY_TMPDIR=$root/tmp\n"
-        '  mkdir -p "$root/cache" "$root/tmp"\n'
-        '  if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then\n'
-        "    export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES\n"
-        "    export SINGULARITYENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES\n"
-        "  fi\n"
-        f'  "$container_program" exec --cleanenv --no-home {nv}--bind "$base" {more}--pwd "$run" "$image" "$@"\n'
-        "}"
+        f'set -- "$1" "$2" {image} "$({_find(containers)})"\n'
+        '[ -n "$4" ] || { echo "controller: neither apptainer nor singularity is in PATH" >&2; exit 127; }\n'
+        f"export APPTAINER_CACHEDIR={cache} APPTAINER_TMPDIR={scratch}\n"
+        f"export SINGULARITY_CACHEDIR={cache} SINGULARITY_TMPDIR={scratch}\n"
+        f"mkdir -p {cache} {scratch}\n"
+        'if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then\n'
+        "  export APPTAINERENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES\n"
+        "  export SINGULARITYENV_CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES\n"
+        "fi\n"
+        f'exec "$4" exec --cleanenv --no-home {nv}--bind {shlex.quote(base)} {more}--pwd "$1" "$3" {command}'
     )
+
+
+def _find(containers: str) -> str:
+    first, second = ("singularity", "apptainer") if containers == "singularity" else ("apptainer", "singularity")
+    return f"command -v {first} || command -v {second}"
 
 
 def _require(containers: str) -> str:

@@ -69,6 +69,14 @@ class Scheduler(Protocol):
         """Shell lines that set ``job_id`` and ``index`` inside a job; the same again after a requeue."""
 
     @property
+    def login(self) -> bool:
+        """Whether a job's command is to have the environment of a login shell; its scheduler gives it next to none."""
+
+    @property
+    def exports(self) -> str:
+        """Shell lines that export what the environment of a job's command needs besides; they set nothing else."""
+
+    @property
     def program(self) -> tuple[str, str] | None:
         """Name and text of a program of ours that has to be on the cluster; None when the scheduler is there."""
 

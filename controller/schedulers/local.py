@@ -16,7 +16,7 @@ _STATES = {
     "TIMEOUT": JobState.TIMEOUT,
     "NODE_FAIL": JobState.NODE_FAIL,
 }
-_CALL = 'bash "$scheduler_program" "$root/local"'
+_CALL = 'bash -p "$scheduler_program" "$root/local"'
 
 
 class Local:
@@ -26,6 +26,9 @@ class Local:
     job_id_pattern = r"^[0-9]+$"
     find_job = ""
     identity = "job_id=$CONTROLLER_JOB_ID\nindex=$CONTROLLER_JOB_INDEX"
+    exports = ":"
+    # As by hand on this machine: a job has the environment that the controller was started in.
+    login = False
 
     @property
     def program(self) -> tuple[str, str]:

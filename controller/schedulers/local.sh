@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/bash -p
 # A scheduler for one machine: detached processes, a queue kept in files, one slot for each job that may run at once.
 # It lives through the end of whoever called it. Usage: local.sh HOME submit|queue|history|cancel|runner|execute ...
 #
@@ -6,6 +6,10 @@
 #   HOME/running/ITEM     running: a directory with pid (process id and its start time), and marks cancel, timeout
 #   HOME/jobs/<job id>/   name, script, walltime
 #   HOME/ended            one line for each that ended: id|index|name|state|exit code|start|end
+#
+# All processes of a running item are in one session, whatever groups they make: that is how they are found, as by a
+# scheduler's cgroup. What is started in the background is started with job control: without, bash has INT and QUIT
+# ignored in it, for good.
 set -u
 export LC_ALL=C
 home=$1
@@ -25,13 +29,51 @@ started_at() {
   printf '%s' "${20}"
 }
 
-# alive ITEM: whether anything of its process group is left.
+# members SESSION: sets pids to the processes of a session, but for this one. Field 6 of /proc/PID/stat.
+members() {
+  local stat
+  pids=()
+  for stat in /proc/[0-9]*/stat; do
+    { IFS= read -r stat <"$stat"; } 2>/dev/null || continue
+    set -- "$1" "${stat%% *}" ${stat##*) }
+    if [ "$6" = "$1" ] && [ "$3" != Z ] && [ "$2" != "$BASHPID" ]; then pids+=("$2"); fi
+  done
+  [ "${#pids[@]}" -gt 0 ]
+}
+
+# signal_all SIGNAL SESSION: to every process of a session, but for this one.
+signal_all() {
+  if members "$2"; then kill -s "$1" "${pids[@]}" 2>/dev/null; fi
+}
+
+# end_all SESSION START: TERM to all of it, KILL to what is left five seconds later.
+end_all() {
+  local seen
+  signal_all TERM "$1"
+  for _ in {1..50}; do
+    sleep 0.1
+    if seen=$(started_at "$1") && [ "$seen" != "$2" ]; then return; fi
+    members "$1" || return
+  done
+  kill_all "$1"
+}
+
+# kill_all SESSION: until nothing of it is left but for this process.
+kill_all() {
+  for _ in {1..50}; do
+    members "$1" || return
+    kill -s KILL "${pids[@]}" 2>/dev/null
+    sleep 0.02
+  done
+}
+
+# alive ITEM: whether anything of it is left.
 alive() {
   local pid='' start='' seen
   [ -s "$home/running/$1/pid" ] || { starting "$1"; return; }
   read -r pid start <"$home/running/$1/pid"
-  if seen=$(started_at "$pid") && [ "$seen" != "$start" ]; then return 1; fi
-  kill -0 -- "-$pid" 2>/dev/null
+  if seen=$(started_at "$pid"); then [ "$seen" = "$start" ]; return; fi
+  members "$pid"
 }
 
 # starting ITEM: taken from the queue a moment ago, its process not yet written down.
@@ -65,7 +107,14 @@ reap() {
 
 start_runner() {
   [ -n "$(ls -A "$home/queue")" ] || return 0
-  setsid bash "$0" "$home" runner </dev/null >/dev/null 2>&1 7>&- 8>&- 9>&- &
+  detached runner 7>&- 8>&- 9>&-
+}
+
+# detached VERB ARGUMENTS...: this program in a session of its own.
+detached() {
+  set -m
+  setsid bash -p "$0" "$home" "$@" </dev/null >/dev/null 2>&1 &
+  set +m
 }
 
 submit() { # NAME COUNT WALLTIME SCRIPT LIMIT ARGUMENT
@@ -106,7 +155,7 @@ history() { # SINCE
 }
 
 cancel() { # TARGET NAME ...: <job id> or <job id>_<index>, and the name that its job has to have
-  local target name item pid
+  local target name item pid start
   while [ "$#" -gt 1 ]; do
     target=$1 name=$2
     shift 2
@@ -119,10 +168,7 @@ cancel() { # TARGET NAME ...: <job id> or <job id>_<index>, and the name that it
       continue
     fi
     : 2>/dev/null >"$home/running/$item/cancel" || continue
-    if read -r pid _ 2>/dev/null <"$home/running/$item/pid"; then
-      kill -TERM -- "-$pid" 2>/dev/null
-      setsid bash -c 'sleep 5; kill -KILL -- "-$1" 2>/dev/null' kill "$pid" </dev/null >/dev/null 2>&1 &
-    fi
+    if read -r pid start 2>/dev/null <"$home/running/$item/pid"; then detached end_all "$pid" "$start"; fi
   done
 }
 
@@ -150,7 +196,7 @@ runner() {
       done
       if ! mkdir "$home/running/$item" 2>/dev/null; then continue; fi
       if ! rm "$place" 2>/dev/null; then rmdir "$home/running/$item"; continue; fi
-      setsid bash "$0" "$home" execute "$item" </dev/null >/dev/null 2>&1 8>&- &
+      detached execute "$item" 8>&-
       exec 9>&-
     done
     [ -z "$(ls -A "$home/queue")" ] && break
@@ -158,35 +204,46 @@ runner() {
 }
 
 execute() { # ITEM, the slot's lock on descriptor 9
-  local item=$1 job walltime start code state limit=()
+  local item=$1 job walltime start begun code state
   job=$(job_of "$item")
   start=$(date +%s)
-  printf '%s %s\n' "$$" "$(started_at $$)" >"$home/running/$item/pid"
+  begun=$(started_at $$)
+  printf '%s %s\n' "$$" "$begun" >"$home/running/$item/pid"
   trap : TERM
   walltime=$(cat "$home/jobs/$job/walltime")
-  if [ "$walltime" -gt 0 ]; then limit=(timeout --foreground --signal=TERM --kill-after=5 "$walltime"); fi
   if [ -e "$home/running/$item/cancel" ]; then end "$item" CANCELLED 0 "$start"; exit 0; fi
-  CONTROLLER_JOB_ID=$job CONTROLLER_JOB_INDEX=$(index_of "$item") "${limit[@]}" bash "$home/jobs/$job/script" \
+  set -m
+  CONTROLLER_JOB_ID=$job CONTROLLER_JOB_INDEX=$(index_of "$item") bash -p "$home/jobs/$job/script" \
     "$(cat "$home/jobs/$job/argument")" 9>&- &
+  script=$!
+  set +m
+  if [ "$walltime" -gt 0 ]; then expire "$item" "$walltime" "$begun" 9>&- & fi
   while :; do
-    wait $!
+    wait "$script"
     code=$?
-    kill -0 $! 2>/dev/null || break
+    kill -0 "$script" 2>/dev/null || break
   done
   state=COMPLETED
   if [ -e "$home/running/$item/cancel" ]; then
     state=CANCELLED
-  elif [ "$walltime" -gt 0 ] && [ $(($(date +%s) - start)) -ge "$walltime" ] && { [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; }; then
+  elif [ -e "$home/running/$item/timeout" ]; then
     state=TIMEOUT
   elif [ "$code" -ne 0 ]; then
     state=FAILED
   fi
+  # What the job left running in the background goes with it, as on a cluster, before its end is said.
+  kill_all $$
   end "$item" "$state" "$code" "$start"
-  # What the job left running in the background goes with it, as on a cluster.
-  kill -KILL -- "-$$"
+}
+
+# expire ITEM SECONDS START: the time limit, in a process of the job's own session, which goes with it.
+expire() {
+  sleep "$2"
+  : >"$home/running/$1/timeout"
+  detached end_all $$ "$3"
 }
 
 case $verb in
-  submit | queue | history | cancel | runner | execute) "$verb" "$@" ;;
+  submit | queue | history | cancel | runner | execute | end_all) "$verb" "$@" ;;
   *) echo "local.sh: no verb $verb" >&2; exit 2 ;;
 esac

@@ -42,9 +42,10 @@ class Slurm:
     name = "slurm"
     # With --parsable "id" or "id;cluster", on a line of its own between whatever a site's wrappers print.
     job_id_pattern = r"^[0-9]+(;.*)?$"
-    identity = (
-        "job_id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}\nindex=${SLURM_ARRAY_TASK_ID:-0}\nexport SLURM_EXPORT_ENV=ALL"
-    )
+    identity = "job_id=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}\nindex=${SLURM_ARRAY_TASK_ID:-0}"
+    login = True
+    # srun(1) takes --export from the submission otherwise, which was none.
+    exports = "export SLURM_EXPORT_ENV=ALL"
     program = None
     find_job = "squeue --me --states=all --name=NAME; sacct --starttime=now-30days --name=NAME"
 

@@ -1,20 +1,64 @@
-# The job on the cluster: claims its run, runs the command, says how it ended. The variables base, root, batch, setup,
-# files_tree, outputs (paths, a line each), image (path of its SIF, "" for none), image_sum (what its SHA-256 has to be,
-# "" for what was recorded), image_record (where that is recorded) and image_aside (where a changed one is put, "" for
-# nowhere), and the functions scheduler_identity (sets job_id and index) and launch (runs "$@" in the container, or as it
-# is) stand before this part.
+# The job on the cluster: claims its run, has the command run in a child, says how it ended. Before this part stand the
+# variables inherited (the environment as it came, see submission.py), base, root, batch, login ("-l" where the child
+# begins as a login shell), setup, files_tree, outputs (paths, a line each) and launch (text of the child's second
+# script), and the functions scheduler_identity (sets job_id and index) and scheduler_exports (what the command's
+# environment needs besides).
+#
+# This shell runs no text of a user: bash -p reads no profile, no BASH_ENV, and no functions or options out of the
+# environment. Profile, setup and command run in a child, whose end is told by its own exit code alone.
 #
 # The exit code is a promise to the controller: 0 only when exit.json says 0; 75 when another job holds the claim and
 # nothing was run; 74 when the claim or the end could not be written down.
+set +o posix
 set -u
+IFS=$' \t\n'
+PATH=/usr/bin:/bin:/usr/local/bin${PATH:+:$PATH}
+export PATH LC_ALL=C
+unset CDPATH GLOBIGNORE TMOUT
+
+# What a scheduler or a person sends. A TERM or INT asks the run to end: the scheduler says why. Any other one is the
+# program's own affair: it is passed on, and the program's exit counts.
+stopping=0 interrupted=0 over=0 child='' ear='' early=()
+pass_on() {
+  interrupted=1
+  case $1 in TERM | INT) stopping=1 ;; esac
+  if [ "$over" = 1 ]; then return; fi
+  if [ -z "$child" ]; then early+=("$1"); return; fi
+  # What was sent to every process of the job has reached the program already. CONT ends no sentinel; twice does no harm.
+  if [ "$1" = CONT ] || ! everyone_has_it; then kill -s "$1" "$child" 2>/dev/null; fi
+}
+for signal in HUP INT QUIT TERM USR1 USR2 CONT XCPU; do
+  # shellcheck disable=SC2064
+  trap "pass_on $signal" "$signal"
+done
+
+# post_sentinel: a process that any signal ends, and the end of this shell too. While it lives, a signal that came here
+# was sent to this process alone.
+post_sentinel() {
+  set -m
+  { coproc SENTINEL { exec cat; }; } 2>/dev/null
+  exec {ear}<&"${SENTINEL[0]}"
+  set +m
+}
+
+# everyone_has_it: whether the sentinel got the signal as well. Processes are signalled one after the other.
+everyone_has_it() {
+  read -r -t 0.3 -u "$ear" _ 2>/dev/null
+  if [ $? -gt 128 ]; then return 1; fi
+  exec {ear}<&-
+  post_sentinel
+}
+
 scheduler_identity
 # The batch and the number of the try (the one argument) are part of it, since job ids are used again in time; all of
 # it is the same after a requeue.
 owner=${job_id}_$index@${batch:0:12}.$1
 now() { date +%s.%N; }
-# failpoint NAME: end here as a power cut would, once, if a test has made the directory (see model/failpoints.py).
+# failpoint NAME: end here as a power cut would, once, if a test has made the directory (see model/failpoints.py); or
+# stay here while a test wants it.
 failpoint() {
   if [ -d "$root/.failpoints/$1" ] && rmdir "$root/.failpoints/$1"; then kill -KILL $$; fi
+  while [ -d "$root/.failpoints/$1.hold" ]; do sleep 0.1; done
 }
 
 # put FILE: standard input becomes FILE, whole or not at all; tried again for a while, since disks get emptied.
@@ -45,38 +89,50 @@ if [ -z "${script:-}" ]; then
   exit 74
 fi
 run=$base/runs/$run_id
-place=$run/.controller
+control=$base/control/$run_id
 tilde='~' # by name: a bare one in a replacement would become the home directory
 event_name=${run_id//\//$tilde}
 
-# event KIND JSON-REST: into the run's own directory, and into the spool for the controller to find.
+# event KIND JSON-REST: into the run's control directory, and into the spool for the controller to find.
 event() {
   local kind=$1 text
   text="{\"run\":\"$run_id\",\"kind\":\"$1\",\"owner\":\"$owner\",\"at\":$(now),\"host\":\"$(uname -n)\"$2}"
   case $kind in
-    exited) printf '%s' "$text" | put "$place/exit.json" || return 1 ;;
-    *) printf '%s' "$text" | put "$place/$kind.json" ;;
+    exited) printf '%s' "$text" | put "$control/exit.json" || return 1 ;;
+    *) printf '%s' "$text" | put "$control/$kind.json" ;;
   esac
   failpoint "job.$kind.after"
   printf '%s' "$text" | put "$base/spool/$event_name.$kind.json"
   return 0
 }
 
-mkdir -p "$place" "$base/spool" || exit 74
-failpoint job.mkdir.after
-claim=$place/.claim.$owner.$$
-printf '%s\n' "$owner" >"$claim" && [ "$(cat "$claim")" = "$owner" ] || { rm -f "$claim"; exit 74; }
-ln "$claim" "$place/claim" 2>/dev/null
-rm -f "$claim"
-failpoint job.claim.after
-holder=$(cat "$place/claim" 2>/dev/null) || exit 74
-if [ "$holder" != "$owner" ]; then
+# take_claim DIRECTORY: take the run's claim there, if nobody has; sets holder.
+take_claim() {
+  local claim=$1/.claim.$owner.$$
+  printf '%s\n' "$owner" >"$claim" && [ "$(cat "$claim")" = "$owner" ] || { rm -f "$claim"; exit 74; }
+  ln "$claim" "$1/claim" 2>/dev/null
+  rm -f "$claim"
+  holder=$(cat "$1/claim" 2>/dev/null) || exit 74
+}
+
+leave_it() {
   echo "controller: run $run_id is held by ${holder:-nobody}, not by $owner: nothing was run" >&2
   exit 75
+}
+
+# Jobs of the version before have their claim in the run's directory. Files of the repository get there only after the
+# claim here is taken, so that one that is there before is none of them.
+if [ ! -e "$control/claim" ] && holder=$(cat "$run/.controller/claim" 2>/dev/null) && [ "$holder" != superseded ]; then
+  leave_it
 fi
-if [ -e "$place/exit.json" ]; then
+mkdir -p "$control" "$run" "$base/spool" || exit 74
+failpoint job.mkdir.after
+take_claim "$control"
+failpoint job.claim.after
+if [ "$holder" != "$owner" ]; then leave_it; fi
+if [ -e "$control/exit.json" ]; then
   # Started again by the scheduler after the run had ended.
-  code=$(sed -n 's/.*"exit_code":\([0-9]*\).*/\1/p' "$place/exit.json")
+  code=$(sed -n 's/.*"exit_code":\([0-9]*\).*/\1/p' "$control/exit.json")
   exit "${code:-74}"
 fi
 
@@ -92,85 +148,135 @@ text_of() {
   done <<<"$1"
 }
 
-# finish CODE: say that the run has ended, for ever.
+stderr_tail() { tail -c 2000 "$control/stderr" 2>/dev/null | base64 -w 0; }
+
+# finish PHASE CODE: say that the run has ended, for ever.
 finish() {
-  local tail
-  trap - EXIT
-  tail=$(tail -c 2000 "$run/stderr" 2>/dev/null | base64 -w 0)
-  event exited ",\"exit_code\":$1,\"phase\":\"$phase\",\"stderr\":\"$tail\",\"outputs\":{$(text_of "$outputs")}" || exit 74
-  exit "$1"
+  event exited ",\"exit_code\":$2,\"phase\":\"$1\",\"stderr\":\"$(stderr_tail)\",\"outputs\":{$(text_of "$outputs")}" || exit 74
+  exit "$2"
 }
 
-# check_image: it is there, and what it was when it was made. That costs a stat while nobody has touched it; its bytes are
-# read only where it looks different (another size, time or inode).
-check_image() {
-  local looks sum expected='' known=''
-  if [ ! -r "$image" ] || ! looks=$(stat -L -c '%s %Y %i' "$image"); then
-    echo "controller: there is no $image that can be read" >>"$run/stderr"
-    phase='image-missing'
-    finish 66
-  fi
-  { read -r expected; read -r known; } 2>/dev/null <"$image_record"
-  if [ -n "$image_sum" ] && [ "$image_sum" != "$expected" ]; then expected=$image_sum known=; fi
-  if [ -z "$expected" ] || [ "$looks" = "$known" ]; then return 0; fi
-  sum=$(sha256sum <"$image")
-  sum=${sum%% *}
-  if [ "$sum" = "$expected" ]; then
-    printf '%s\n%s' "$sum" "$looks" | put "$image_record"
-    return 0
-  fi
-  echo "controller: the SHA-256 of $image is ${sum:-unknown}, not $expected" >>"$run/stderr"
-  # Out of the way, so that it is made again; unless that has happened while this one was read.
-  if [ -n "$image_aside" ] && [ "$(stat -L -c '%s %Y %i' "$image")" = "$looks" ]; then mv -f "$image" "$image_aside"; fi
-  phase='image-changed'
-  finish 66
-}
-
-stopping=0
-child=
-# A set-up line that says "exit", or a signal that nobody expects, still ends in a word about it.
-trap 'finish $?' EXIT
+# stop: a signal has asked the run to end. That is no end of its own: the scheduler knows whether the job is over.
 stop() {
-  stopping=1
-  if [ -n "$child" ]; then kill -TERM "$child" 2>/dev/null; fi
-}
-trap stop TERM INT
-
-phase=files
-event started ''
-printf '%s' "$lock" | base64 -d | put "$place/run.lock.json"
-if [ -n "$files_tree" ] && ! cp -R -P -p "$root/files/$files_tree/." "$run/" 2>>"$run/stderr"; then
-  echo "controller: the job's files could not be copied from $root/files/$files_tree" >>"$run/stderr"
-  finish 74
-fi
-printf '%s' "$script" | base64 -d | put "$place/command.sh" || finish 74
-cd "$run" || finish 74
-failpoint job.files.after
-phase=setup
-if [ -n "$setup" ]; then
-  set +u
-  eval "$setup" >>"$run/stdout" 2>>"$run/stderr" </dev/null || finish $?
-  set -u
-fi
-if [ -n "$image" ] && [ "$stopping" = 0 ]; then check_image; fi
-phase=command
-if [ "$stopping" = 0 ]; then
-  launch /bin/sh -e "$place/command.sh" >>"$run/stdout" 2>>"$run/stderr" </dev/null &
-  child=$!
-  # A signal ends wait early: wait again until the command itself is gone.
-  while :; do
-    wait "$child"
-    code=$?
-    kill -0 "$child" 2>/dev/null || break
-  done
-  # The scheduler signals this script and the command together, and the command's end may be seen first: taken for an
-  # exit of its own it would end a run that is about to be started again.
-  if [ "$code" -ne 0 ] && [ "$stopping" = 0 ]; then sleep 1; fi
-fi
-failpoint job.command.after
-if [ "$stopping" = 1 ]; then
-  trap - EXIT
-  event stopped ",\"stderr\":\"$(tail -c 2000 "$run/stderr" 2>/dev/null | base64 -w 0)\""
+  event stopped ",\"stderr\":\"$(stderr_tail)\""
   exit 143
+}
+
+# fail PHASE CODE TEXT: the run ends before its command, unless what went wrong is that a signal asked it to end.
+fail() {
+  if [ "$stopping" = 0 ]; then sleep 1; fi
+  if [ "$stopping" = 1 ]; then stop; fi
+  over=1
+  echo "controller: $3" >>"$control/stderr"
+  finish "$1" "$2"
+}
+
+# quoted TEXT...: as words of shell.
+quoted() { printf '%q ' "$@"; }
+
+# enter: the child's first text, for a login shell: what a site and a user set there, then the cluster's setup. Nothing
+# but environment, umask and limits gets from there to the second script. No variable and no function of ours is in
+# it, since both may be theirs as well; and the marker of each phase is a file.
+enter() {
+  local signals='EXIT ERR DEBUG RETURN HUP INT QUIT TERM USR1 USR2 CONT XCPU'
+  echo "trap - $signals"
+  echo 'set +aefknptuvxCEPT +o pipefail +o posix; shopt -u expand_aliases nullglob failglob dotglob nocasematch extdebug'
+  echo "unalias -a; unset IFS CDPATH GLOBIGNORE; cd $(quoted "$run")"
+  echo "exec >>$(quoted "$control/stdout") 2>>$(quoted "$control/stderr")"
+  echo ": >$(quoted "$control/phase.setup")"
+  if [ -n "$setup" ]; then
+    echo ". $(quoted "$control/setup.sh")"
+    echo 'case $? in 0) ;; *) exit ;; esac'
+    echo "trap - $signals"
+  fi
+  echo "exec $(quoted "$BASH" --noprofile --norc -p "$control/launch.sh" "$run" "$control" "$root")"
+}
+
+# start_child: in a process group of its own, with the environment as it came. With job control, since bash has INT and
+# QUIT ignored for good in whatever else it starts in the background. Every step execs the next, so that the child is
+# the user's program in the end.
+start_child() {
+  post_sentinel
+  set -m
+  (
+    exec {ear}<&-
+    set -- "$BASH" "$(enter)" "$inherited" $login
+    unset PATH LC_ALL
+    eval "$3"
+    scheduler_exports
+    exec "$1" ${4+"$4"} -c "$2" controller
+  ) </dev/null >>"$control/profile.out" 2>&1 &
+  child=$!
+  set +m
+  for signal in "${early[@]}"; do kill -s "$signal" "$child" 2>/dev/null; done
+}
+
+# await_child: sets code to the child's own. A signal ends wait early, with a code that is not the child's.
+await_child() {
+  local again
+  while :; do
+    interrupted=0
+    wait "$child" 2>/dev/null
+    code=$?
+    if kill -0 "$child" 2>/dev/null; then continue; fi
+    if [ "$interrupted" = 0 ]; then return; fi
+    wait "$child" 2>/dev/null
+    again=$?
+    if [ "$again" -ne 127 ]; then code=$again; fi
+    return
+  done
+}
+
+# clear_up: nothing of a run outlives its command.
+clear_up() {
+  local attempt
+  kill -s TERM -- "-$child" 2>/dev/null || return
+  for attempt in {1..20}; do
+    kill -0 -- "-$child" 2>/dev/null || return
+    sleep 0.1
+  done
+  kill -s KILL -- "-$child" 2>/dev/null
+}
+
+# phase_reached: what the child was at when it ended.
+phase_reached() {
+  local each
+  for each in command image-missing image-changed setup; do
+    if [ -e "$control/phase.$each" ]; then echo "$each"; return; fi
+  done
+  echo profile
+}
+
+rm -f "$control"/phase.* "$control/stopped.json"
+event started ''
+printf '%s' "$lock" | base64 -d | put "$control/run.lock.json"
+if [ -n "$files_tree" ] && ! cp -R -P -p "$root/files/$files_tree/." "$run/" 2>>"$control/stderr"; then
+  fail files 74 "the job's files could not be copied from $root/files/$files_tree"
 fi
-finish "$code"
+printf '%s' "$script" | base64 -d | put "$control/command.sh" && printf '%s\n' "$launch" | put "$control/launch.sh" &&
+  printf '%s\n' "$setup" | put "$control/setup.sh" || fail files 74 "the run's scripts could not be written (disk or quota full?)"
+failpoint job.files.after
+if [ "$stopping" = 1 ]; then stop; fi
+start_child
+failpoint job.launch.after
+await_child
+# A scheduler signals the processes of a job one after the other. Where the program has got it and this shell has not
+# yet, its end would be taken for one of its own, and a run that is about to be started again would be over.
+if [ "$stopping" = 0 ] && { [ "$code" -ne 0 ] || everyone_has_it; }; then sleep 1; fi
+if [ "$stopping" = 1 ]; then
+  clear_up
+  stop
+fi
+over=1
+failpoint job.command.after
+clear_up
+phase=$(phase_reached)
+case $phase in
+  command | image-*) ;;
+  setup) if [ "$code" = 0 ]; then fail setup 1 "the cluster's setup ended its shell before the command"; fi ;;
+  profile)
+    tail -c 1500 "$control/profile.out" >>"$control/stderr" 2>/dev/null
+    fail profile "$((code ? code : 1))" "the login shell ended in its start-up files (exit code $code), before the cluster's setup and the command"
+    ;;
+esac
+finish "$phase" "$code"

@@ -61,14 +61,14 @@ show_spool() {
   done
 }
 
-# show_run RUN: what the run's own directory says: who holds it, and its last event of each kind.
+# show_run RUN: what the run says of itself: who holds it, and its last event of each kind.
 show_run() {
-  local place=$base/runs/$1/.controller name line
-  [ -d "$place" ] || { printf 'none %s\n' "$1"; return 0; }
+  local control name line
+  find_control "$1" || { printf 'none %s\n' "$1"; return 0; }
   for name in claim started.json stopped.json cancelling.json exit.json; do
-    [ -e "$place/$name" ] || continue
+    [ -e "$control/$name" ] || continue
     line=
-    IFS= read -r line <"$place/$name" || [ -n "$line" ] || return 1
+    IFS= read -r line <"$control/$name" || [ -n "$line" ] || return 1
     printf '%s %s %s\n' "${name%.json}" "$1" "$line"
   done
 }
@@ -105,7 +105,7 @@ show_batches() {
 
 # Everything, for a controller that has lost its journal.
 show_everything() {
-  local place
+  local place run
   if [ -d "$base/submissions" ]; then
     for place in "$base"/submissions/*/; do
       place=${place%/}
@@ -113,16 +113,26 @@ show_everything() {
       show_batch "${place##*/}" || return 1
     done
   fi
-  [ -d "$base/runs" ] || return 0
-  cd "$base/runs" || return 1
-  find . -mindepth 4 -maxdepth 4 -path '*/.controller' -printf '%P\n' | while IFS= read -r place; do
-    place=${place%/.controller}
-    if [ -s "$place/.controller/run.lock.json" ]; then
-      IFS= read -r line <"$place/.controller/run.lock.json" || return 1
-      printf 'lock %s %s\n' "$place" "$line"
-    fi
-    show_run "$place" || return 1
+  for place in control runs; do
+    [ -d "$base/$place" ] || continue
+    if [ "$place" = control ]; then
+      find "$base/control" -mindepth 3 -maxdepth 3 -type d -printf '%P\n'
+    else
+      find "$base/runs" -mindepth 4 -maxdepth 4 -type d -name .controller -printf '%P\n' | sed 's|/.controller$||'
+    fi | while IFS= read -r run; do show_whole_run "$place" "$run" || return 1; done || return 1
   done
+}
+
+# show_whole_run PLACE RUN: its lock too. What has a control directory says nothing in its own.
+show_whole_run() {
+  local control line
+  find_control "$2" || return 0
+  if [ "$1" = runs ] && [ "$control" = "$base/control/$2" ]; then return 0; fi
+  if [ -s "$control/run.lock.json" ]; then
+    IFS= read -r line <"$control/run.lock.json" || return 1
+    printf 'lock %s %s\n' "$2" "$line"
+  fi
+  show_run "$2"
 }
 
 part place show_place

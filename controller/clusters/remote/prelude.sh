@@ -39,6 +39,15 @@ put() {
   return 1
 }
 
+# find_control RUN: sets control to where a run's control files are, and fails where it has none. They are made with the
+# submission, before anything of the run's own. In the run's own directory they are of the version before only.
+find_control() {
+  control=$base/control/$1
+  if [ -d "$control" ]; then return 0; fi
+  if [ -d "$base/runs/$1/.controller" ]; then control=$base/runs/$1/.controller; return 0; fi
+  return 1
+}
+
 # use_image IDENTITY NAME: say that this instance uses an image; whether the file is there is to be asked after (prune.sh).
 use_image() { mkdir -p "$base/uses" && printf '%s %s\n' "$2" "$nonce" | put "$base/uses/$1"; }
 

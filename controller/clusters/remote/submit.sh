@@ -1,7 +1,7 @@
 # Submit batches. Standard input: a tar of BATCH/{job.sh,tasks,manifest.json,submit}. Variables: batches (lines
 # "BATCH TRIES IMAGE" where TRIES is how many tries the controller knows to have failed and IMAGE is the identity of the
 # SIF in images/ that its runs are in, "-" for none), images (lines "IDENTITY NAME", each of those once), job_id_pattern.
-mkdir -p "$base/submissions" "$base/runs" "$base/spool" || die WorkdirUnwritable "cannot write below $base"
+mkdir -p "$base/submissions" "$base/runs" "$base/control" "$base/spool" || die WorkdirUnwritable "cannot write below $base"
 incoming=$base/.incoming.$nonce
 mkdir "$incoming" || die WorkdirUnwritable "cannot write below $base"
 trap 'rm -rf "$incoming"' EXIT
@@ -16,8 +16,27 @@ while IFS=' ' read -r identity name; do
 done <<<"$images"
 failpoint submit.use.after
 
+# prepare_runs BATCH OLD: make the directories for the control files of a batch's runs, before any job can be there. OLD is
+# 1 when an earlier try may have become a job of the version before, which looks for its claim in the run's own
+# directory: that is taken here, or the run stays that job's.
+prepare_runs() {
+  local run place
+  cd "$base/control" || return
+  if [ "$2" = 0 ]; then cut -f 1 "$base/submissions/$1/tasks" | xargs mkdir -p --; return; fi
+  cut -f 1 "$base/submissions/$1/tasks" | while IFS= read -r run; do
+    place=$base/runs/$run/.controller
+    if [ ! -d "$run" ]; then
+      mkdir -p "$place" && printf 'superseded\n' >"$place/.claim.$nonce" || return
+      ln "$place/.claim.$nonce" "$place/claim" 2>/dev/null
+      rm -f "$place/.claim.$nonce"
+      if [ "$(cat "$place/claim")" != superseded ]; then continue; fi
+    fi
+    mkdir -p "$run" || return
+  done
+}
+
 submit_batch() {
-  local batch=$1 try=$(($2 + 1)) image=$3 place=$base/submissions/$1 file output code job_id fault found
+  local batch=$1 try=$(($2 + 1)) image=$3 place=$base/submissions/$1 old=0 file output code job_id fault found
   if [ -s "$place/job_id" ]; then
     say "adopted $batch $(cat "$place/job_id")"
     return
@@ -36,6 +55,7 @@ submit_batch() {
     return
   fi
   failpoint submit.try.after
+  if [ -s "$place/job.sh" ] && ! grep -q 'control=\$base/control' "$place/job.sh"; then old=1; fi
   for file in manifest.json tasks job.sh submit; do
     if ! put "$place/$file" <"$incoming/$batch/$file"; then
       rmdir "$place/try-$try"
@@ -43,6 +63,13 @@ submit_batch() {
       return
     fi
   done
+  # Where a run's control files are is said before any job of it can be there.
+  if ! (prepare_runs "$batch" "$old"); then
+    rmdir "$place/try-$try"
+    say "unwritten $batch cannot make its directories in $base/control (disk full?)"
+    return
+  fi
+  failpoint submit.control.after
   fault=$place/.fault.$nonce
   failpoint submit.write.after
   # The command in the file "submit" hands $try on to the job.

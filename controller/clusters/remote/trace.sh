@@ -1,15 +1,15 @@
 # What is left of one run, to be told where its result comes from. Variable: run.
-place=$base/runs/$run/.controller
+find_control "$run"
 
-# show FILE: a file of the run's own directory.
+# show FILE: a control file of the run.
 show() {
-  [ -e "$place/$1" ] || { echo "there is no $place/$1" >&2; return 1; }
-  cat "$place/$1"
+  [ -e "$control/$1" ] || { echo "there is no $control/$1" >&2; return 1; }
+  cat "$control/$1"
 }
 
 # named KEY: the 64 hex digits that the lock has under a key; any text that only looks so does no harm.
 named() {
-  grep -o "\"$1\": *\"[0-9a-f]\{64\}\"" "$place/run.lock.json" 2>/dev/null | grep -o '[0-9a-f]\{64\}' | sort -u
+  grep -o "\"$1\": *\"[0-9a-f]\{64\}\"" "$control/run.lock.json" 2>/dev/null | grep -o '[0-9a-f]\{64\}' | sort -u
 }
 
 # Of each batch: the hash of the script that the scheduler was given, and the job that it became.
@@ -44,7 +44,9 @@ show_trees() {
 # Sizes and paths of what the run has left, so many at most.
 show_outputs() {
   cd "$base/runs/$run" || return 1
-  find . -path ./.controller -prune -o -type f -printf '%s %P\n' | LC_ALL=C sort -k 2 | head -n 1000
+  local ours=()
+  case $control in */.controller) ours=(-path ./.controller -prune -o) ;; esac
+  find . "${ours[@]}" -type f -printf '%s %P\n' | LC_ALL=C sort -k 2 | head -n 1000
 }
 
 part lock show run.lock.json

@@ -179,6 +179,9 @@ class Place:
     def run_directory(self, record: RunRecord) -> str:
         return f"{self.root}/{self.instance}/runs/{record.id}"
 
+    def control_directory(self, record: RunRecord) -> str:
+        return f"{self.root}/{self.instance}/control/{record.id}"
+
     def submit_by_hand(self, batch: str, count: int = 1) -> str:
         """Submit a batch's script once more, past the controller; return the new job's id."""
         directory = shlex.quote(f"{self.root}/{self.instance}/submissions/{batch}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def processes_of(root: str, verb: str) -> list[int]:
             continue
         if f"{root}/local" in words and verb in words:
             found.append(int(entry.name))
+    return found
+
+
+def session_of(process: int) -> list[int]:
+    """All processes of a process's session."""
+    session, found = os.getsid(process), []
+    for entry in Path("/proc").iterdir():
+        with suppress(ValueError, ProcessLookupError):
+            if os.getsid(int(entry.name)) == session:
+                found.append(int(entry.name))
     return found
 
 
@@ -59,9 +70,10 @@ def test_a_killed_job_is_a_lost_node(local: Place) -> None:
     """Everything of a job is killed with no last act: told as NODE_FAIL, neither as success nor for ever running."""
     [mine] = local.submit(task(command="sleep 600"))
     local.reaches(mine, TaskState.RUNNING)
-    until("the command runs", lambda: "started.json" in local.shell(f"ls {local.run_directory(mine)}/.controller"))
-    for process in processes_of(local.root, "execute"):
-        os.killpg(process, signal.SIGKILL)
+    until("the command runs", lambda: "started.json" in local.shell(f"ls {local.control_directory(mine)}"))
+    for process in session_of(processes_of(local.root, "execute")[0]):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
     def stated() -> set[str]:
         return {job.word for job in local.observe().accounting or () if job.job_id == mine.job_id}

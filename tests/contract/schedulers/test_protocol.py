@@ -157,7 +157,7 @@ def test_a_waiting_job_is_cancelled_and_never_starts(place: Place) -> None:
     assert place.state(mine) is TaskState.CANCELLED
     seen = place.observe()
     assert not [job for job in seen.queue or () if job.job_id == mine.job_id and job.state == "Pending"]
-    assert place.shell(f"ls -A {place.run_directory(mine)}").split() == [".controller"]
+    assert sorted(place.shell(f"ls -A {place.control_directory(mine)}").split()) == ["cancelling.json", "claim"]
 
 
 def test_a_run_cancelled_before_its_job_is_known_never_executes(place: Place) -> None:
@@ -170,7 +170,9 @@ def test_a_run_cancelled_before_its_job_is_known_never_executes(place: Place) ->
     end = place.send(batch)
     place.until_ended(str(end.job_id))
     assert place.state(record) is TaskState.CANCELLED
-    assert place.shell(f"ls -A {place.run_directory(record)}").split() == [".controller"]
+    assert place.shell(f"ls -A {place.run_directory(record)}").split() == [".controller"], (
+        "an older job would look there"
+    )
 
 
 def test_a_second_job_of_the_same_run_does_not_execute_it(place: Place) -> None:
@@ -199,11 +201,11 @@ def test_values_reach_the_command_as_they_are(place: Place) -> None:
     command = "env -0 | base64 -w 0\nprintf '%s' \"${QUOTES}\" 'it'\\''s' >said"
     [mine] = place.submit(replace(task(command=command), env=NASTY))
     assert place.ends(mine).state is TaskState.SUCCEEDED
-    raw = place.shell(f"base64 -d {place.run_directory(mine)}/stdout | base64 -w 0")
+    raw = place.shell(f"base64 -d {place.control_directory(mine)}/stdout | base64 -w 0")
     env = dict(pair.split("=", 1) for pair in base64.b64decode(raw).decode().split("\0") if pair)
     assert {name: env.get(name) for name in NASTY} == NASTY
     assert place.shell(f"cat {place.run_directory(mine)}/said") == NASTY["QUOTES"] + "it's"
-    lock = json.loads(place.shell(f"cat {place.run_directory(mine)}/.controller/run.lock.json"))
+    lock = json.loads(place.shell(f"cat {place.control_directory(mine)}/run.lock.json"))
     assert (lock["env"], lock["command"]) == (NASTY, command)
 
 
@@ -306,9 +308,8 @@ def test_spool_files_go_once_they_are_acknowledged(place: Place) -> None:
 
 def test_a_command_that_is_signalled_before_its_script_has_not_exited(place: Place) -> None:
     """The command dies of the scheduler's signal a moment before the script hears of it: stopped, not an exit code."""
-    script = "script=$(sed 's/.*) . //; s/ .*//' /proc/$PPID/stat)"
-    [mine] = place.submit(task(command=f'{script}; (sleep 0.3; kill -TERM "$script") & kill -TERM $$'))
+    [mine] = place.submit(task(command="(trap '' TERM; sleep 0.3; kill -TERM $PPID) & kill -TERM $$"))
     place.until_ended(str(mine.job_id))
-    said = place.shell(f"ls {place.run_directory(mine)}/.controller").split()
+    said = place.shell(f"ls {place.control_directory(mine)}").split()
     assert "stopped.json" in said
     assert "exit.json" not in said

@@ -24,12 +24,11 @@ RUN = "train/lr=0.1-abc/1"
 
 
 class Place:
-    """A work directory with one run in it."""
+    """A work directory with one run in it, whose control files are in the directory ``control``."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, control: str) -> None:
         self.root = root
-        self.run = root / "inst" / "runs" / RUN
-        (self.run / ".controller").mkdir(parents=True)
+        self.control = control
         self.lock: dict[str, Any] = {"run": RUN, "batch": BATCH, "image": IMAGE, "files": TREE, "command": "x"}
         self.put(f"inst/submissions/{BATCH}/job.sh", "script")
         self.put(f"inst/submissions/{BATCH}/job_id", "17\n")
@@ -37,24 +36,28 @@ class Place:
         self.put(f"images/{IMAGE}.sha256", "5" * 64 + "\n")
         self.put(f"files/{TREE}/a", "a")
         self.put(f"inst/runs/{RUN}/out/a b.csv", "1,2\n")
-        self.put(f"inst/runs/{RUN}/.controller/exit.json", '{"exit_code":3,"host":"n1"}\n')
-        self.put(f"inst/runs/{RUN}/.controller/claim", "17_0@2.1\n")
+        self.put(f"{self.control}/exit.json", '{"exit_code":3,"host":"n1"}\n')
+        self.put(f"{self.control}/claim", "17_0@2.1\n")
 
     def put(self, path: str, text: str) -> None:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_text(text)
 
     def seen(self) -> Provenance:
-        self.put(f"inst/runs/{RUN}/.controller/run.lock.json", json.dumps(self.lock, sort_keys=True) + "\n")
+        self.put(f"{self.control}/run.lock.json", json.dumps(self.lock, sort_keys=True) + "\n")
         source = Source(path="c.yaml", line=1, commit="c")
         cluster = Cluster(name="here", source=source, scheduler="local", workdir=str(self.root))
         client = ClusterClient(cluster, LocalTransport(), scheduler_named("local"), instance="inst")
         return read_provenance(client.trace(RUN))
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+NOW, BEFORE = f"inst/control/{RUN}", f"inst/runs/{RUN}/.controller"
+
+
+@pytest.fixture(params=[NOW, BEFORE], ids=["now", "before"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """In the layout of this version, and in that of the one before, whose runs are still there."""
+    return Place(tmp_path, request.param)
 
 
 def test_all_that_there_is(place: Place) -> None:
@@ -80,7 +83,7 @@ def test_what_only_looks_like_a_lock_is_not_taken_for_one(place: Place) -> None:
 def test_what_is_missing_says_why(place: Place) -> None:
     (place.root / f"images/{IMAGE}.sha256").unlink()
     (place.root / f"inst/submissions/{BATCH}/job.sh").unlink()
-    (place.run / ".controller" / "exit.json").unlink()
+    (place.root / place.control / "exit.json").unlink()
     seen = place.seen()
     assert seen.sif_bytes == 3
     assert seen.sif_sha256 is None
@@ -89,6 +92,20 @@ def test_what_is_missing_says_why(place: Place) -> None:
     assert "exit.json" in seen.faults["exit"]
     (place.root / f"images/{IMAGE}.sif").unlink()
     assert place.seen().faults["sif"] == "the SIF is no longer on the cluster"
+
+
+def test_files_of_a_user_are_never_taken_for_control_files(tmp_path: Path) -> None:
+    """A repository may hold ``.controller/``: it says nothing of the run, and is listed as what the run has left."""
+    place = Place(tmp_path, NOW)
+    for name in ("exit.json", "claim", "run.lock.json"):
+        place.put(f"{BEFORE}/{name}", '{"exit_code":0}')
+    seen = place.seen()
+    assert (seen.owner, seen.exit) == ("17_0@2.1", {"exit_code": 3, "host": "n1"})
+    assert seen.lock == place.lock
+    assert seen.outputs == {
+        "out/a b.csv": 4,
+        **{f".controller/{n}": 15 for n in ("exit.json", "claim", "run.lock.json")},
+    }
 
 
 def test_a_cluster_that_says_nothing() -> None:

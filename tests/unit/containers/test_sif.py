@@ -37,11 +37,19 @@ def said(place: Path, text: str, variables: Mapping[str, str] | None = None, *, 
 @pytest.mark.parametrize("name", ["apptainer", "singularity"])
 def test_a_run_sees_gpus_only_when_it_asked_for_them(tmp_path: Path, name: str, gpus: bool) -> None:
     """By either program: no environment, no home, the run's directory, what the spec binds, and ``--nv`` for GPUs."""
-    launch = sif.launch_function("apptainer", boxed=True, gpus=gpus, binds=("/data:/d:ro",))
-    words = said(tmp_path, f"{launch}\nlaunch train 'a b'", name=name)
+    lines = sif.launch_lines(
+        "apptainer",
+        image="/i.sif",
+        root=str(tmp_path),
+        base="/base 1",
+        gpus=gpus,
+        binds=("/data:/d:ro",),
+        command='train "$2/a b"',
+    )
+    words = said(tmp_path, f"set -- '/run 1' /control /root\n{lines}", name=name)
     nv = ["--nv"] if gpus else []
-    options = ["--cleanenv", "--no-home", *nv, "--bind", "/base", "--bind", "/data:/d:ro", "--pwd", "/run 1"]
-    assert words == ["cached", name, "exec", *options, "/i.sif", "train", "a b"]
+    options = ["--cleanenv", "--no-home", *nv, "--bind", "/base 1", "--bind", "/data:/d:ro", "--pwd", "/run 1"]
+    assert words == ["cached", name, "exec", *options, "/i.sif", "train", "/control/a b"]
 
 
 @pytest.mark.parametrize(
