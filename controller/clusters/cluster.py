@@ -84,8 +84,8 @@ class ClusterClient:
         lines += [f"run {run}" for run in look.runs]
         lines += [f"batch {batch}" for batch in look.batches]
         facts = f"{self.scheduler.facts_command()}; {self._container_facts()}" if look.facts else ""
-        # Each in a shell of its own, which a variable that is not set there ends.
-        paths = "\n".join(f"sifs+=(\"$(printf '%s' {path_expression(path)} 2>&1)\")" for path in look.sifs)
+        # Each in a shell of its own, which a variable that is not set there ends: then there is no path.
+        paths = "\n".join(f"sifs+=(\"$(printf '%s' {path_expression(path)} 2>/dev/null)\")" for path in look.sifs)
         script = self._script(
             "observe",
             queue_command=self.scheduler.queue_command(),
@@ -207,7 +207,7 @@ class ClusterClient:
         return sif.facts_command(self.cluster.setup, self.cluster.containers)
 
     def _script(self, verb: str, /, **variables: str) -> Script:
-        return compose(verb, self.scheduler, workdir=self.cluster.workdir, instance=self._instance, variables=variables)
+        return compose(verb, self.scheduler, cluster=self.cluster, instance=self._instance, variables=variables)
 
     def _ask(
         self, script: Script, payload: bytes | BinaryIO, *, timeout_s: float, progress: Progress | None = None

@@ -1,9 +1,11 @@
 """The frame around a script: how script, payload and ending travel over one stdin, stdout and stderr.
 
-Every transport starts the same two shells. The outer one only reports how the inner one ended, so that a
-script killed by a signal and an exit code of 255 are told apart from a lost connection. The inner one runs
-the site's profile with an empty standard input, then reads exactly the script's bytes (``head -c``: coreutils
-never reads further) and evaluates them; what is left on standard input is the payload.
+Every transport starts the same three shells. The outer one only reports how the others ended, so that a
+script killed by a signal and an exit code of 255 are told apart from a lost connection. The second one runs
+the site's profile with an empty standard input, and replaces itself by a third that nothing of the profile but its
+environment, umask and limits reaches: no option, trap, alias, function or redirection (see decisions/0060). That one
+reads exactly the script's bytes (``head -c``: coreutils never reads further) and evaluates them; what is left on
+standard input is the payload.
 
 Nothing that arrives on standard input is executed unless it begins and ends with the nonce that came in argv.
 So a start-up file that eats input, or a connection that breaks in the middle of the script, leads to no
@@ -25,11 +27,17 @@ NOT_FRAMED = 125
 
 _PLAIN = re.compile(r"[\w-]+")
 _OUTER = (
-    "exec 8>&2 2>/dev/null; bash {login}-c "
-    '"$@" 7<&0 </dev/null 2>&8 8>&-; set -- $?; printf "%s:exit:%s;" {nonce} $1 >&8; exit $1'
+    "exec 68>&1 69>&2 2>/dev/null; bash {login}-c "
+    '"$@" 67<&0 </dev/null 2>&69; set -- $?; printf "%s:exit:%s;" {nonce} $1 >&69; exit $1'
+)
+_PROFILE = (
+    # By the quotes it is no alias, and in this mode a special builtin goes before a function of the same name: bash(1).
+    'POSIXLY_CORRECT=y; "export" -n POSIXLY_CORRECT; "exec" "$BASH" --noprofile --norc -p -c "$1" bash "$2" "$3" '
+    "<&67 >&68 2>&69 67<&- 68>&- 69>&-"
 )
 _INNER = (
-    'set -- "$1" "$(head -c "$2" <&7)"; case "$2" in ": $1; "*"# $1") exec <&7 7<&-; '
+    "type -P head >/dev/null || PATH=$PATH:/usr/bin:/bin; "
+    'set -- "$1" "$(head -c "$2")"; case "$2" in ": $1; "*"# $1") '
     'printf "%s:start;" "$1"; printf "%s:start;" "$1" >&2; eval "set --; $2";; *) exit 125;; esac'
 )
 
@@ -107,7 +115,7 @@ def frame(script: str, *, login: bool) -> Frame:
     nonce = secrets.token_hex(16)
     # A comment as the last line leaves the exit code of the script's last command as it is.
     text = f": {nonce}; {script}\n# {nonce}".encode("utf-8", "surrogateescape")
-    outer = _OUTER.format(login="-l " if login else "", nonce=nonce)
+    outer = _OUTER.format(login="-l " if login else "--norc -p ", nonce=nonce)
     # --norc and -p: an outer shell under sshd would read ~/.bashrc or $BASH_ENV with the frame on its stdin.
-    argv = ("bash", "--norc", "-p", "-c", outer, "bash", _INNER, "bash", nonce, str(len(text)))
+    argv = ("bash", "--norc", "-p", "-c", outer, "bash", _PROFILE, "bash", _INNER, nonce, str(len(text)))
     return Frame(nonce=nonce, argv=argv, head=text)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import IO, BinaryIO, Protocol
 
-from controller.clusters.scripts import Answer, Script, compose, remote_file, root_expression
+from controller.clusters.scripts import UNTOUCHED_SHELL, Answer, Script, compose, remote_file, root_expression
 from controller.clusters.transport import Progress
 from controller.containers import sif
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
@@ -190,10 +190,10 @@ class ClusterImages:
         recipe = self._recipe(identity, material)
         return "\n".join(
             [
-                "#!/bin/bash -l",
+                UNTOUCHED_SHELL,
                 'export HOME="${HOME:-$(cd ~ && pwd)}" USER="${USER:-$(id -un)}"',
                 self._scheduler.identity,
-                f"instance={shlex.quote(self._instance)} nonce=job-$job_id",
+                f"instance={shlex.quote(self._instance)} nonce=job-$job_id login_option=${{login_option:-}}",
                 f"root_expression={shlex.quote(root_expression(self._cluster.workdir))}",
                 remote_file("prelude.sh"),
                 *(f"{name}={shlex.quote(value)}" for name, value in recipe.items()),
@@ -206,7 +206,7 @@ class ClusterImages:
         return compose(
             verb,
             self._scheduler,
-            workdir=self._cluster.workdir,
+            cluster=self._cluster,
             instance=self._instance,
             variables=variables,
             parts=parts,

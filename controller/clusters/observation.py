@@ -69,8 +69,13 @@ def read_observation(
     )
 
 
+def _lines(text: str) -> list[str]:
+    """Split at newlines alone: ``str.splitlines`` also does at characters that file names and commands may hold."""
+    return [line for line in text.split("\n") if line.strip()]
+
+
 def _pairs(text: str) -> dict[str, str]:
-    return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+    return dict(line.split(" ", 1) for line in _lines(text) if " " in line)
 
 
 def _facts(
@@ -99,14 +104,14 @@ def _facts(
 
 
 def _read_images(text: str) -> dict[str, int]:
-    rows = (line.split() for line in text.splitlines() if line.strip())
+    rows = (line.split() for line in _lines(text))
     return {name.removesuffix(".sif"): int(size) for name, size in rows}
 
 
 def _read_conversions(text: str) -> dict[str, Conversion]:
     """Read ``IDENTITY OWNER JOB AGE FAILURE`` lines, with a dash for what is not known."""
     found = {}
-    for line in text.splitlines():
+    for line in _lines(text):
         identity, owner, job_id, age, failure = line.split(" ", 4)
         found[identity] = Conversion(
             identity=identity,
@@ -120,16 +125,18 @@ def _read_conversions(text: str) -> dict[str, Conversion]:
 
 def _read_sifs(text: str, asked: Sequence[str]) -> dict[str, SifSeen]:
     """Read ``READABLE SIZE PATH`` lines, one for each path that was asked for, in that order."""
-    rows = [line.split(" ", 2) for line in text.splitlines()]
+    rows = [line.split(" ", 2) for line in _lines(text)]
     return {
-        written: SifSeen(path=path, readable=readable == "1", size=int(size))
+        written: SifSeen(
+            path=path or f"{written} (a variable in it is not set there)", readable=readable == "1", size=int(size)
+        )
         for written, (readable, size, path) in zip(asked, rows, strict=True)
     }
 
 
 def _read_spool(text: str) -> tuple[RunEvent, ...]:
     events = []
-    for line in text.splitlines():
+    for line in _lines(text):
         name, _, body = line.partition(" ")
         if body and (event := _event(body, spool_file=name)) is not None:
             events.append(event)
@@ -139,7 +146,7 @@ def _read_spool(text: str) -> tuple[RunEvent, ...]:
 def _read_runs(text: str) -> tuple[RunEvent, ...]:
     """Read ``exit RUN {...}`` and ``started RUN {...}`` lines; ``claim`` and ``none`` lines are for scans."""
     events = []
-    for line in text.splitlines():
+    for line in _lines(text):
         word, _, rest = line.partition(" ")
         run, _, body = rest.partition(" ")
         if word in ("exit", "started", "stopped", "cancelling") and (event := _event(body, spool_file="")) is not None:
@@ -177,7 +184,7 @@ def _text(encoded: str) -> str:
 def _read_batches(text: str) -> dict[str, BatchRecord]:
     """Read ``batch ID TRIES JOB {manifest}`` and ``none ID`` lines."""
     records = {}
-    for line in text.splitlines():
+    for line in _lines(text):
         fields = line.split(" ", 4)
         if fields[0] == "none":
             records[fields[1]] = BatchRecord(batch=fields[1], present=False)
@@ -200,7 +207,7 @@ def _read_batches(text: str) -> dict[str, BatchRecord]:
 
 def _read_everything(text: str) -> tuple[tuple[RunEvent, ...], dict[str, BatchRecord], tuple[RunLock, ...]]:
     locks, batch_lines, run_lines = [], [], []
-    for line in text.splitlines():
+    for line in _lines(text):
         word, _, rest = line.partition(" ")
         if word == "lock":
             lock = _lock(rest.partition(" ")[2])

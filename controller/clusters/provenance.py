@@ -78,12 +78,12 @@ def _json(parts: Mapping[str, Part], name: str, faults: dict[str, str]) -> Mappi
 def _rows(parts: Mapping[str, Part], name: str) -> dict[str, list[str]]:
     """Return the first word of each line to the others."""
     part = parts.get(name)
-    rows = (line.split() for line in part.text.splitlines()) if part is not None else ()
+    rows = (line.split() for line in part.text.split("\n")) if part is not None else ()
     return {row[0]: row[1:] for row in rows if row}
 
 
 def _outputs(part: Part | None) -> dict[str, int]:
-    rows = (line.partition(" ") for line in part.text.splitlines()) if part is not None else ()
+    rows = (line.partition(" ") for line in part.text.split("\n")) if part is not None else ()
     return {path: int(size) for size, _, path in rows if size.isdigit() and path}
 
 

@@ -16,6 +16,7 @@ from importlib.resources import files
 from controller.containers.paths import path_expression
 from controller.model.digests import short
 from controller.model.errors import AmbiguousError, StalledError, TransientError
+from controller.model.resources import Cluster
 from controller.schedulers.dialect import Scheduler
 
 _PASSES = frozenset({"UploadFailed", "DiskFull"})
@@ -58,11 +59,21 @@ class Answer:
     complete: bool = False
 
 
+UNTOUCHED_SHELL = """\
+#!/bin/bash -l
+case $- in *p*) ;; *)
+  \\shopt -q login_shell && \\export login_option=-l
+  POSIXLY_CORRECT=y; \\export -n POSIXLY_CORRECT; \\exec "$BASH" --noprofile --norc -p "$0" "$@" ;;
+esac"""
+"""First lines of a job's script: a login shell, since sites set up modules and PATH there, that replaces itself by one
+that gets environment, umask and limits of it, and nothing else (decisions/0060)."""
+
+
 def compose(
     name: str,
     scheduler: Scheduler,
     *,
-    workdir: str,
+    cluster: Cluster,
     instance: str,
     variables: Mapping[str, str],
     parts: Sequence[str] = (),
@@ -72,8 +83,9 @@ def compose(
     ``parts`` are further files of ``remote/`` that it builds upon.
     """
     nonce = secrets.token_hex(8)
-    head = {"nonce": nonce, "instance": instance, "root_expression": root_expression(workdir)}
+    head = {"nonce": nonce, "instance": instance, "root_expression": root_expression(cluster.workdir)}
     head["last_member"] = LAST_MEMBER
+    head["login_option"] = "" if cluster.connection is None else "-l"
     lines = [f"{key}={shlex.quote(value)}" for key, value in head.items()]
     lines.append(remote_file("prelude.sh"))
     lines.append(_install(scheduler))

@@ -95,7 +95,7 @@ def _lines(rows: Iterable[str]) -> bytes:
 
 
 def _rows(answer: Answer, name: str) -> list[str]:
-    return [line for line in answer.parts[name].text.splitlines() if line.strip()]
+    return [line for line in answer.parts[name].text.split("\n") if line.strip()]
 
 
 def _sif(line: str) -> Sif:

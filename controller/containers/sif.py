@@ -19,9 +19,7 @@ _MISSING = (
     "neither apptainer nor singularity is in PATH; "
     "if they come as a module, add 'module load ...' to the cluster's setup"
 )
-_MODULES = (
-    "{ module -t avail 2>&1 || true; } | grep -i -E '^[^ :]*(apptainer|singularity)[^ :]*$' | sort -u | head -n 20"
-)
+_MODULES = "grep -i -E '^[^ :]*(apptainer|singularity)[^ :]*$' | sort -u | head -n 20 | tr '\\n' ' '"
 _SQUASHFS = (
     'squashfs=() && if [ "${way:-}" = zstd ] && "$container_program" build --help 2>&1 | grep -q -e --mksquashfs-args; '
     "then squashfs=(--mksquashfs-args '-comp zstd -Xcompression-level 1'); fi"
@@ -40,11 +38,10 @@ def facts_command(setup: str, containers: str) -> str:
     Where there is no program: ``container_modules`` with the names of modules that may bring one. Lmod and Tcl modules
     list them on standard error.
     """
-    return (
-        f"{_after(setup)}if {program(containers)}; then "
-        'printf "container_version %s\\n" "$("$container_program" --version)"; '
-        f'else printf "container_modules %s\\n" "$({_MODULES} | tr "\\n" " ")"; fi'
-    )
+    version = f'{program(containers)} && printf "container_version %s\\n" "$("$container_program" --version)"'
+    # In the shell that the setup leaves: "module" is a function of the profile.
+    modules = f"after_setup {shlex.quote(f'{setup.rstrip()}{chr(10)}module -t avail 2>&1')} : 2>&1 </dev/null"
+    return f'{_after(setup, version)} || printf "container_modules %s\\n" "$({modules} | {_MODULES})"'
 
 
 def build_command(setup: str, containers: str, source: str, *, insecure: bool = False) -> str:
@@ -55,9 +52,10 @@ def build_command(setup: str, containers: str, source: str, *, insecure: bool = 
     """
     option = "--no-https " if insecure else ""
     cache = "" if "docker://" in source else "APPTAINER_DISABLE_CACHE=1 SINGULARITY_DISABLE_CACHE=1 "
-    return (
-        f"{_after(setup)}{_require(containers)} && {_SQUASHFS} && "
-        f'{cache}"$container_program" build {option}"${{squashfs[@]}}" "$sif" {source}'
+    return _after(
+        setup,
+        f"{_require(containers)} && {_SQUASHFS} && "
+        f'{cache}"$container_program" build {option}"${{squashfs[@]}}" "$sif" {source}',
     )
 
 
@@ -76,9 +74,10 @@ def check_command(setup: str, containers: str) -> str:
 
     Apptainer before 1.5.1 could write corrupt files without a word, so each is tried before anything relies on it.
     """
-    return (
-        f'{_after(setup)}{_require(containers)} && "$container_program" inspect "$sif" >/dev/null '
-        '&& "$container_program" exec --cleanenv --no-home "$sif" true'
+    return _after(
+        setup,
+        f'{_require(containers)} && "$container_program" inspect "$sif" >/dev/null '
+        '&& "$container_program" exec --cleanenv --no-home "$sif" true',
     )
 
 
@@ -117,5 +116,6 @@ def _require(containers: str) -> str:
     return f"{program(containers)} || {{ echo {shlex.quote(_MISSING)}; false; }}"
 
 
-def _after(setup: str) -> str:
-    return f"{setup.rstrip()}\n" if setup.strip() else ""
+def _after(setup: str, command: str) -> str:
+    """Return a command as it is to be run after the cluster's setup; see ``after_setup`` in ``remote/prelude.sh``."""
+    return f"after_setup {shlex.quote(setup.rstrip())} {shlex.quote(command)}" if setup.strip() else command

@@ -175,6 +175,8 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
     def _check_with_workdir(self, field: Any, value: Any) -> None:
         if value != "auto":
             self._remote_path(field, value, also='"auto", ')
+            if "," in value:
+                self._say(field, "must not hold a comma: containers cannot be given such a directory")
 
     def _remote_path(self, field: Any, value: str, *, also: str = "") -> None:
         start = _WORKDIR_START.match(value)

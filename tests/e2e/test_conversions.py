@@ -153,8 +153,12 @@ def test_a_conversion_that_waits_in_the_queue_says_so(
 
 def test_a_failed_conversion_tells_why(project: Project, slurm: Slurm, sandbox: Sandbox, own_images: None) -> None:
     """What the program said in the job is in the status, and what was begun is cleared away."""
-    broken = 'apptainer() { if [ "$1 $2" = "build --help" ]; then return; fi; echo "no such layer" >&2; return 3; }'
-    cluster = slurm(containers="apptainer", convert_on="job", setup=broken)
+    broken = '[ "$1 $2" = "build --help" ] || { echo "no such layer" >&2; exit 3; }'
+    programs = f"{sandbox.scratch}/e2e-{SESSION}-programs"
+    sandbox.ssh(
+        f"mkdir -p {programs}; printf '#!/bin/sh\\n%s\\n' '{broken}' >{programs}/apptainer; chmod +x {programs}/*"
+    )
+    cluster = slurm(containers="apptainer", convert_on="job", setup=f"PATH={programs}:$PATH")
     commit(project, cluster, image(), reads(), word="broken")
 
     def failed() -> bool:
@@ -377,7 +381,7 @@ def test_a_cluster_without_a_container_program(
     """Nothing is built or uploaded; the modules that may bring one are named. Once one is there it is noticed."""
     hidden = f"{sandbox.scratch}/e2e-{SESSION}-module"
     setup = (
-        f'[ -e {hidden} ] || command() {{ if [ "$1" = -v ]; then return 1; fi; builtin command "$@"; }}\n'
+        f"[ -e {hidden} ] || PATH=/nowhere\n"
         "module() { printf '/modules:\\napptainer/1.3.4\\ngcc/12\\nsingularity-ce/4.1\\n' >&2; }"
     )
     commit(project, slurm(containers="apptainer", setup=setup), image(), reads(), word="hidden")

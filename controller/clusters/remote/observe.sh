@@ -34,13 +34,13 @@ show_conversions() {
   done
 }
 
-# SIF files that specs name by path: a line each, in the order of the array.
+# SIF files that specs name by path: a line each, in the order of the array; no path where a variable in it is not set.
 show_sifs() {
   local path readable
   for path in "${sifs[@]}"; do
     readable=0
     if [ -f "$path" ] && [ -r "$path" ]; then readable=1; fi
-    printf '%s %s %s\n' "$readable" "$(stat -L -c %s "$path" 2>/dev/null || echo 0)" "$path"
+    printf '%s %s %s\n' "$readable" "$(stat -L -c %s -- "$path" 2>/dev/null || echo 0)" "$(one_line "$path")"
   done
 }
 
@@ -146,7 +146,6 @@ part batches show_batches
 part conversions show_conversions
 part images show_images
 if [ -n "$sif_paths" ]; then
-  # A path may hold a variable that is not set there: that one is told of as a path of its own that nobody can read.
   sifs=()
   eval "$sif_paths"
   part sifs show_sifs

@@ -48,13 +48,12 @@ if [ "$have" != "$offset" ]; then
 fi
 if [ "$offset" = 0 ]; then
   # Hashed as it comes in.
-  said=$({ tee --output-error=exit -a "$file" | sha256sum; } 2>&1)
-  got=${said##*$'\n'}
-  said=${said%"$got"}
+  take() { tee --output-error=exit -a "$file" | sha256sum; }
 else
-  said=$({ cat >>"$file"; } 2>&1)
-  got=$(sha256sum <"$file")
+  take() { cat >>"$file"; sha256sum <"$file"; }
 fi
+apart take
+said=$fault got=$output
 failpoint upload.bytes.after
 have=$(stat -c %s "$file" 2>/dev/null)
 if [ "$have" != "$size" ]; then fail "$have of $size bytes arrived on the cluster. ${said}"; fi

@@ -18,17 +18,25 @@ from controller.schedulers import scheduler_named
 from tests.e2e.harness import wait_for
 
 IDENTITY = "ab" * 32
-BROKEN = 'apptainer() { if [ "$1 $2" = "build --help" ]; then return; fi; echo "no such layer" >&2; return 3; }'
+BROKEN = """#!/bin/sh
+if [ "$1 $2" = "build --help" ]; then exit; fi
+echo "no such layer" >&2
+exit 3
+"""
 
 
 def client(workdir: Path, instance: str) -> ClusterClient:
     """This machine, whose Apptainer always fails."""
+    programs = workdir.parent / "programs"
+    programs.mkdir(exist_ok=True)
+    (programs / "apptainer").write_text(BROKEN)
+    (programs / "apptainer").chmod(0o755)
     cluster = Cluster(
         name="here",
         source=Source(path="a", line=1, commit="c"),
         scheduler="local",
         workdir=str(workdir),
-        setup=BROKEN,
+        setup=f"PATH={programs}:$PATH",
         convert_on="job",
     )
     return ClusterClient(cluster, LocalTransport(), scheduler_named("local"), instance=instance)

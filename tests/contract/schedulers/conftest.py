@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,9 +34,37 @@ def sandbox() -> Iterator[Transport]:
     transport.close()
 
 
+@dataclass(frozen=True)
+class Account:
+    """The sandbox past every login shell: what an administrator, or the account's owner, does there."""
+
+    user: str
+    container: str
+
+    def shell(self, command: str, *, root: bool = False) -> str:
+        """Run a command and return what it printed."""
+        argv = ["docker", "exec", "--user", "root" if root else self.user, self.container, "bash", "-c", command]
+        done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def write_profile(self, text: str) -> None:
+        """Give the account a login profile."""
+        self.shell(f"cat >~/.bash_profile <<'PROFILE_ENDS'\n{text}\nPROFILE_ENDS")
+
+
+@pytest.fixture
+def account(sandbox: Transport) -> Iterator[Account]:
+    """The account on the sandbox, whose profile is taken away again."""
+    account = Account(os.environ["SANDBOX_USER"], os.environ["SANDBOX_CONTAINER"])
+    yield account
+    account.shell("rm -rf ~/.bash_profile ~/.noise ~/.programs")
+
+
 def place_of(scheduler: str, transport: Transport, root: str) -> Place:
     instance = f"t{secrets.token_hex(4)}"
-    cluster = values.cluster("here", scheduler=scheduler, workdir=root, connection=None)
+    connection = None if scheduler == "local" else Connection(host="sandbox")
+    cluster = values.cluster("here", scheduler=scheduler, workdir=root, connection=connection)
     return Place(scheduler=scheduler, root=root, instance=instance, transport=transport, cluster=cluster)
 
 

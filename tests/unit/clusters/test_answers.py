@@ -22,6 +22,7 @@ from controller.clusters.scripts import (
 from controller.model.errors import AmbiguousError, StalledError
 from controller.model.observed import EventKind
 from controller.schedulers import NAMES, scheduler_named
+from tests.unit.planning import values
 
 NONCE = "0123456789abcdef"
 SLURM = scheduler_named("slurm")
@@ -214,7 +215,7 @@ def test_random_garbage_never_passes_for_an_answer() -> None:
 def test_values_are_data_to_a_script(name: str, verb: str) -> None:
     """Whatever a value holds, the script that carries it is one that bash can read, and it stays a value."""
     nasty = "a'b\"c $(touch owned) `id`\n; rm -rf / #"
-    script = compose(verb, scheduler_named(name), workdir="auto", instance="inst", variables={"value": nasty})
+    script = compose(verb, scheduler_named(name), cluster=values.cluster(), instance="inst", variables={"value": nasty})
     checked = subprocess.run(["bash", "-n"], input=script.text, text=True, capture_output=True)
     assert checked.returncode == 0, checked.stderr
     assignment = next(line for line in script.text.splitlines() if line.startswith("value="))

@@ -19,6 +19,7 @@ from controller.model.files import Source
 from controller.model.resources import Cluster
 from controller.schedulers import scheduler_named
 
+SOURCE = Source(path="c.yaml", line=1, commit="c")
 IMAGE, BATCH, TREE, OTHER = "1" * 64, "2" * 64, "3" * 64, "4" * 64
 RUN = "train/lr=0.1-abc/1"
 
@@ -45,8 +46,7 @@ class Place:
 
     def seen(self) -> Provenance:
         self.put(f"{self.control}/run.lock.json", json.dumps(self.lock, sort_keys=True) + "\n")
-        source = Source(path="c.yaml", line=1, commit="c")
-        cluster = Cluster(name="here", source=source, scheduler="local", workdir=str(self.root))
+        cluster = Cluster(name="here", source=SOURCE, scheduler="local", workdir=str(self.root))
         client = ClusterClient(cluster, LocalTransport(), scheduler_named("local"), instance="inst")
         return read_provenance(client.trace(RUN))
 
@@ -123,7 +123,7 @@ def converted(root: Path, archive: bytes, build: str, **changes: str) -> tuple[b
     script = compose(
         "convert",
         scheduler_named("local"),
-        workdir=str(root),
+        cluster=Cluster(name="here", source=SOURCE, workdir=str(root)),
         instance="inst",
         variables=variables | changes,
         parts=("images",),

@@ -343,6 +343,10 @@ INPUTS: dict[str, tuple[bytes | str, list[str]]] = {
         CLUSTER + "workdir: /scratch/my runs\n",
         ['3:10: "workdir" may hold letters, digits, "._+@=,-" and $NAME only'],
     ),
+    "workdir with a comma": (
+        CLUSTER + "workdir: /scratch/me/c,d\n",
+        ['3:10: "workdir" must not hold a comma: containers cannot be given such a directory'],
+    ),
     "workdir with a command": (
         CLUSTER + "workdir: $(id)/x\n",
         ['3:10: "workdir" must be "auto", an absolute path, or a path that begins with ~ or $NAME, not "$(id)/x"'],
