@@ -32,6 +32,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def rows(text: str, width: int, separator: str | None = None) -> list[list[str]]:
+    """Return the rows of a list of jobs; what other tests' jobs with odd names leave of theirs is passed over."""
+    found = [line.split(separator) for line in text.split("\n")]
+    return [row for row in found if len(row) == width and row[0][:1].isdigit()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmJob:
     """One job as SLURM's own accounting tells of it."""
@@ -62,21 +68,22 @@ class Sandbox:
     def ssh(self, command: str, *, check: bool = True) -> str:
         """Run a command on the login node as the ordinary user; return what it printed."""
         argv = ["ssh", "-F", str(self.ssh_config), "sandbox", command]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", timeout=60, stdin=subprocess.DEVNULL
+        )
         assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
         return done.stdout
 
     def jobs(self, instance: str) -> list[SlurmJob]:
         """Ask SLURM for the jobs of one controller, oldest first, whatever has become of them."""
         said = self.ssh("sacct -X -n -P -S now-2hours -o JobIDRaw,JobName%64,State,ExitCode")
-        rows = [line.split("|") for line in said.splitlines()]
-        mine = [row for row in rows if row[1].startswith(f"{instance}-")]
+        mine = [row for row in rows(said, 4, "|") if row[1].startswith(f"{instance}-")]
         return [SlurmJob(job_id=row[0], name=row[1], state=row[2].split()[0], exit_code=row[3]) for row in mine]
 
     def active(self, instance: str) -> list[str]:
         """Ask SLURM's queue for the ids of one controller's jobs that have not ended."""
         said = self.ssh("squeue -h -o '%A %j' -t PENDING,RUNNING,CONFIGURING,SUSPENDED")
-        return [line.split()[0] for line in said.splitlines() if line.split()[1].startswith(f"{instance}-")]
+        return [row[0] for row in rows(said, 2) if row[1].startswith(f"{instance}-")]
 
     def state_of(self, job_id: str) -> str:
         """Return one job's state in SLURM's own word; the controller process comes first, accounting is behind it."""

@@ -57,6 +57,7 @@ class Answer:
     parts: Mapping[str, Part] = field(default_factory=dict)
     words: tuple[tuple[str, ...], ...] = ()
     complete: bool = False
+    nonce: str = ""
 
 
 UNTOUCHED_SHELL = """\
@@ -145,7 +146,7 @@ def read_answer(stdout: bytes, nonce: str) -> Answer:
                 complete = True
             case _:
                 words.append(tuple(said.split(" ", 2)))
-    return Answer(parts=parts, words=tuple(words), complete=complete)
+    return Answer(parts=parts, words=tuple(words), complete=complete, nonce=nonce)
 
 
 def require_complete(answer: Answer, cluster: str, stderr: bytes) -> Answer:

@@ -47,6 +47,18 @@ REQUEUEABLE = frozenset({JobState.NODE_FAIL, JobState.PREEMPTED, JobState.BOOT_F
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Charged:
+    """Under what a job runs, by the scheduler's own word; "" where it does not say."""
+
+    account: str = ""
+    partition: str = ""
+    qos: str = ""
+
+
+NOTHING_CHARGED = Charged()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """One line of the scheduler's queue or of its accounting. ``index`` is None for a job that is no array."""
 
@@ -65,6 +77,7 @@ class JobRecord:
     exit_code: int | None = None
     started: float | None = None
     ended: float | None = None
+    charged: Charged = NOTHING_CHARGED
 
 
 class EventKind(StrEnum):

@@ -84,7 +84,7 @@ class Scheduler(Protocol):
         """Return the command that submits ``./job.sh "$try"`` in the current directory and prints the job's id."""
 
     def queue_command(self) -> str:
-        """Return the command that lists this user's jobs."""
+        """Return the command that lists this user's jobs, each record between nonces; see ``records``."""
 
     def accounting_command(self, since_s: int) -> str:
         """Return the command that lists jobs of the last ``since_s`` seconds; "" when there is no such thing."""
@@ -108,18 +108,18 @@ class Scheduler(Protocol):
     def target(self, job_id: str, index: int, *, array: bool) -> str:
         """Return the name under which one run can be cancelled; ``array``: its batch was submitted as an array."""
 
-    def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
-        """Return the jobs of the queue.
+    def parse_queue(self, text: str, nonce: str) -> tuple[JobRecord, ...]:
+        """Return the jobs of the queue; ``nonce`` is the one of the script that asked. Other people's are skipped.
 
         Raises:
-            GarbledOutput: any line is not as expected.
+            GarbledOutput: it is no list of jobs, it is cut off, or a record that may be ours is not as expected.
         """
 
-    def parse_accounting(self, text: str) -> tuple[JobRecord, ...]:
+    def parse_accounting(self, text: str, nonce: str) -> tuple[JobRecord, ...]:
         """Return the jobs of the accounting, the newest record of each.
 
         Raises:
-            GarbledOutput: any line is not as expected.
+            GarbledOutput: as with ``parse_queue``.
         """
 
     def explain_failure(self, exit_code: int, text: str) -> SubmitFailure:

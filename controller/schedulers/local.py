@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 from controller.model.observed import JobRecord, JobState, Partition
-from controller.schedulers.dialect import GarbledOutput, Refusal, SubmitFailure, SubmitRequest
+from controller.schedulers.dialect import Refusal, SubmitFailure, SubmitRequest
+from controller.schedulers.records import framed, refuse_if_ours
 
 _STATES = {
     "PENDING": JobState.PENDING,
@@ -46,11 +48,11 @@ class Local:
 
     def queue_command(self) -> str:
         """Also starts the runner again where work waits and none runs."""
-        return f"{_CALL} queue"
+        return f'{_CALL} queue "$nonce"'
 
     def accounting_command(self, since_s: int) -> str:
         """Its record of what ended."""
-        return f"{_CALL} history $(($(date +%s) - {since_s}))"
+        return f'{_CALL} history $(($(date +%s) - {since_s})) "$nonce"'
 
     def cancel_command(self) -> str:
         """Takes ``<job id>_<index>`` and the job's name, by turns."""
@@ -64,36 +66,36 @@ class Local:
         """Every task has an index here, the only one too."""
         return f"{job_id}_{index}"
 
-    def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
-        """Read ``id|index|name|state|reason|start``."""
+    def parse_queue(self, text: str, nonce: str) -> tuple[JobRecord, ...]:
+        """Read ``id|index|state|reason|start|name`` of each."""
         return tuple(
             JobRecord(
-                job_id=fields[0],
-                index=int(fields[1]),
-                tag=fields[2],
-                state=_STATES[fields[3]],
-                word=fields[3],
-                reason=fields[4],
-                message="as many jobs run as this machine has processors" if fields[4] else "",
-                started=float(fields[5]) if fields[5] else None,
+                job_id=job,
+                index=int(index),
+                tag=name,
+                state=_STATES[state],
+                word=state,
+                reason=reason,
+                message="as many jobs run as this machine has processors" if reason else "",
+                started=float(start) if start else None,
             )
-            for fields in _fields(text, 6)
+            for job, index, state, reason, start, name in _rows(text, nonce, 6)
         )
 
-    def parse_accounting(self, text: str) -> tuple[JobRecord, ...]:
-        """Read ``id|index|name|state|exit code|start|end``."""
+    def parse_accounting(self, text: str, nonce: str) -> tuple[JobRecord, ...]:
+        """Read ``id|index|state|exit code|start|end|name`` of each."""
         return tuple(
             JobRecord(
-                job_id=fields[0],
-                index=int(fields[1]),
-                tag=fields[2],
-                state=_STATES[fields[3]],
-                word=fields[3],
-                exit_code=int(fields[4]),
-                started=float(fields[5]) or None,
-                ended=float(fields[6]),
+                job_id=job,
+                index=int(index),
+                tag=name,
+                state=_STATES[state],
+                word=state,
+                exit_code=int(code),
+                started=float(start) or None,
+                ended=float(end),
             )
-            for fields in _fields(text, 7)
+            for job, index, state, code, start, end, name in _rows(text, nonce, 7)
         )
 
     def explain_failure(self, exit_code: int, text: str) -> SubmitFailure:
@@ -102,11 +104,16 @@ class Local:
         return SubmitFailure(kind=kind, reason="SubmitRefused", message=text.strip() or f"exit code {exit_code}")
 
 
-def _fields(text: str, count: int) -> list[list[str]]:
-    rows = [line.split("|") for line in text.splitlines() if line.strip()]
-    for row in rows:
-        if len(row) != count or not row[0].isdigit() or not row[1].isdigit() or row[3] not in _STATES:
-            raise GarbledOutput(f"the local scheduler printed {'|'.join(row)[:200]!r}")
+def _rows(text: str, nonce: str, count: int) -> list[list[str]]:
+    rows = []
+    for row in framed(text, nonce, count):
+        if (
+            re.fullmatch(r"[0-9]+\|[0-9]+\|[A-Z_]+\|[^|]*\|[0-9.]*(\|[0-9.]+)?", "|".join(row[:-1]))
+            and row[2] in _STATES
+        ):
+            rows.append(row)
+        else:
+            refuse_if_ours(row[-1], row)
     return rows
 
 

@@ -19,6 +19,7 @@ mkdir -p "$home/queue" "$home/running" "$home/jobs" "$home/slots" || exit 1
 
 item_of() { printf '%010d_%06d' "$((10#$1))" "$((10#$2))"; }
 job_of() { printf '%d' "$((10#${1%_*}))"; }
+known() { [[ $1 =~ ^[0-9]+_[0-9]+$ ]]; }
 index_of() { printf '%d' "$((10#${1#*_}))"; }
 
 started_at() {
@@ -94,8 +95,8 @@ end() {
 reap() {
   local place item state
   for place in "$home"/running/*; do
-    [ -d "$place" ] || continue
     item=${place##*/}
+    [ -d "$place" ] && known "$item" || continue
     alive "$item" && continue
     # A runner that died between taking an item and emptying its place in the queue: the item still waits.
     if [ -e "$home/queue/$item" ]; then rmdir "$place"; continue; fi
@@ -119,6 +120,8 @@ detached() {
 
 submit() { # NAME COUNT WALLTIME SCRIPT LIMIT ARGUMENT
   local job
+  # The record has a line for each job that ended.
+  case $1 in *[!A-Za-z0-9._-]*) echo "local.sh: a job's name holds letters, digits, dots and dashes only" >&2; exit 2 ;; esac
   exec 7>"$home/next.lock"
   flock 7
   job=$(($(cat "$home/next" 2>/dev/null || echo 0) + 1))
@@ -133,25 +136,37 @@ submit() { # NAME COUNT WALLTIME SCRIPT LIMIT ARGUMENT
   printf '%s\n' "$job"
 }
 
-queue() {
-  local place item start
+# record NONCE FIELD...: see records.py.
+record() {
+  local nonce=$1 IFS='|'
+  shift
+  printf '@%s|%s|%s@\n' "$nonce" "$*" "$nonce"
+}
+
+queue() { # NONCE
+  local place item start job
   reap
   start_runner
   for place in "$home"/queue/*; do
-    [ -e "$place" ] || continue
     item=${place##*/}
-    printf '%s|%s|%s|PENDING|Resources|\n' "$(job_of "$item")" "$(index_of "$item")" "$(cat "$home/jobs/$(job_of "$item")/name")"
+    [ -e "$place" ] && known "$item" || continue
+    job=$(job_of "$item")
+    record "$1" "$job" "$(index_of "$item")" PENDING Resources '' "$(cat "$home/jobs/$job/name")"
   done
   for place in "$home"/running/*; do
-    [ -d "$place" ] || continue
     item=${place##*/}
+    [ -d "$place" ] && known "$item" || continue
     start=$(stat -c %Y "$place/pid" 2>/dev/null || echo '')
-    printf '%s|%s|%s|RUNNING||%s\n' "$(job_of "$item")" "$(index_of "$item")" "$(cat "$home/jobs/$(job_of "$item")/name")" "$start"
+    job=$(job_of "$item")
+    record "$1" "$job" "$(index_of "$item")" RUNNING '' "$start" "$(cat "$home/jobs/$job/name")"
   done
 }
 
-history() { # SINCE
-  if [ -e "$home/ended" ]; then awk -F'|' -v since="$1" '$7 >= since' "$home/ended"; fi
+history() { # SINCE NONCE; a line that was cut off by a full disk says nothing
+  [ -e "$home/ended" ] || return 0
+  awk -F'|' -v since="$1" -v nonce="$2" '
+    NF == 7 && $7 >= since { print "@" nonce "|" $1 "|" $2 "|" $4 "|" $5 "|" $6 "|" $7 "|" $3 "|" nonce "@" }
+  ' "$home/ended"
 }
 
 cancel() { # TARGET NAME ...: <job id> or <job id>_<index>, and the name that its job has to have
@@ -179,8 +194,8 @@ runner() {
   slots=$(cat "$home/slots/count" 2>/dev/null || nproc)
   while :; do
     for place in "$home"/queue/*; do
-      if [ ! -e "$place" ]; then continue; fi
       item=${place##*/}
+      [ -e "$place" ] && known "$item" || continue
       limit=$(cat "$home/jobs/$(job_of "$item")/limit" 2>/dev/null || echo 0)
       if [ "$limit" -gt 0 ]; then
         running=("$home/running/${item%_*}"_*)

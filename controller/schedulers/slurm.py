@@ -10,28 +10,36 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from controller.model.observed import JobRecord, JobState, Partition
+from controller.model.observed import Charged, JobRecord, JobState, Partition
 from controller.model.resources import Resources
 from controller.schedulers.dialect import GarbledOutput, SubmitFailure, SubmitRequest
+from controller.schedulers.records import DELIMITER, FORMAT, delimited, framed, refuse_if_ours
 from controller.schedulers.slurm_answers import explain
 from controller.schedulers.slurm_words import STATES, waits_for
 
-_QUEUE_ID = re.compile(r"^(\d+)(?:_(\d+|\[[^\]]*\]?|\S*\.\.\.))?$")
+_ID = re.compile(r"([0-9]+)(?:_([0-9]+|\[[^\]]*\]?|\S*\.\.\.))?")
+"""``17``, ``18_4``, and parts of an array that wait, ``18_[5-9%4]``; not ``90+0``, a part of a heterogeneous job."""
+_QUEUE = FORMAT.format(fields="%i|%T|%S|%r|%a|%P|%q|%j")
+_ACCOUNTING = "JobID,State,ExitCode,Start,End,Account,Partition,QOS,JobName"
 _CONFIGURATION = (
     '/^SLURM_VERSION/{print "version " $2} /^MaxArraySize/{print "max_array_size " $2} '
     '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)}'
 )
 _CANCEL = """cancel_tagged() {
-  local listed id name targets=()
+  local listed line key targets=()
   local -A named
-  listed=$(squeue --me --noheader --format='%F %j') || return
-  while read -r id name; do named[$id $name]=1; done <<<"$listed"
+  listed=$(squeue --me --noheader --format="LISTED") || return
+  while IFS= read -r line; do
+    case $line in "@$nonce|"*) named[$line]=1 ;; esac
+  done <<<"$listed"
   while [ "$#" -gt 1 ]; do
-    if [ -n "${named[${1%%_*} $2]:-}" ]; then targets+=("$1"); fi
+    key="WANTED"
+    if [ -n "${named[$key]:-}" ]; then targets+=("$1"); fi
     shift 2
   done
   if [ "${#targets[@]}" -gt 0 ]; then scancel -- "${targets[@]}"; fi
-}"""
+}""".replace("LISTED", FORMAT.format(fields="%F|%j")).replace("WANTED", FORMAT.format(fields="${1%%_*}|$2"))
+"""Whose name holds a line break has no whole record on a line, and none of ours does."""
 # Exact: otherwise nodes of different sizes share a line that shows the smallest.
 _PARTITIONS = "sinfo --noheader --exact --format='partition %P %m %l %c %D %G' 2>/dev/null"
 
@@ -70,13 +78,13 @@ class Slurm:
 
     def queue_command(self) -> str:
         """Ended jobs are listed too: for MinJobAge (300 s by default) that is as good as accounting."""
-        return "SLURM_TIME_FORMAT=%s squeue --me --noheader --array --states=all --format='%i|%T|%S|%r|%j'"
+        return f'SLURM_TIME_FORMAT=%s squeue --me --array --states=all --format="{_QUEUE}"'
 
     def accounting_command(self, since_s: int) -> str:
         """An explicit start: the default window begins at midnight."""
         return (
-            f"SLURM_TIME_FORMAT=%s sacct --allocations --noheader --parsable2 --starttime=now-{since_s}seconds "
-            "--format=JobID,State,ExitCode,Start,End,JobName%300"
+            f"SLURM_TIME_FORMAT=%s sacct --allocations --parsable --starttime=now-{since_s}seconds "
+            f'--delimiter="{DELIMITER}" --format={_ACCOUNTING}'
         )
 
     def cancel_command(self) -> str:
@@ -90,7 +98,7 @@ class Slurm:
     def partitions(self, text: str) -> dict[str, Partition]:
         """Read ``partition NAME MEMORY TIME CPUS NODES GRES`` lines of sinfo(1); the default partition has a star."""
         found: dict[str, Partition] = {}
-        for line in text.splitlines():
+        for line in text.split("\n"):
             words = line.split()
             if len(words) == 7 and words[0] == "partition":
                 name = words[1].rstrip("*")
@@ -103,57 +111,54 @@ class Slurm:
         """``123_4`` for a task of an array, ``123`` otherwise."""
         return f"{job_id}_{index}" if array else job_id
 
-    def parse_queue(self, text: str) -> tuple[JobRecord, ...]:
-        """Read ``id|state|start|reason|name`` lines; the name last, since other people's names hold anything."""
+    def parse_queue(self, text: str, nonce: str) -> tuple[JobRecord, ...]:
+        """The header comes first, and only from a squeue that has reached slurmctld: without it there is no answer."""
+        header, *rows = framed(text, nonce, 8) or [[""]]
+        if header[0] != "JOBID":
+            raise GarbledOutput(f"squeue printed no list of jobs: {text[:200]!r}")
         records = []
-        for line in _lines(text):
-            fields = line.split("|", 4)
-            match = _QUEUE_ID.match(fields[0])
-            if len(fields) != 5 or match is None or not fields[1]:
-                raise GarbledOutput(f"squeue printed a line that is not id|state|start|reason|name: {line[:200]!r}")
-            index = match[2]
-            if index is not None and not index.isdigit():
+        for row in rows:
+            job, word, start, reason, account, partition, qos, name = row
+            if (known := _known(job, word, name, row)) is None:
                 continue
-            message, needs_person = waits_for(fields[3])
+            message, needs_person = waits_for(reason)
             records.append(
                 JobRecord(
-                    job_id=match[1],
-                    index=None if index is None else int(index),
-                    tag=fields[4],
-                    state=_state(fields[1]),
-                    word=fields[1],
-                    reason="" if fields[3] == "None" else fields[3],
+                    job_id=known[0],
+                    index=known[1],
+                    tag=name,
+                    state=_state(word),
+                    word=word,
+                    reason="" if reason == "None" else reason,
                     message=message,
                     needs_person=needs_person,
                     # Refused at the submit, and listed all the same: its start is the time of the refusal.
-                    started=None if fields[3] == "BadConstraints" else _time(fields[2]),
+                    started=None if reason == "BadConstraints" else _time(start),
+                    charged=_charged(account, partition, qos),
                 )
             )
         return tuple(records)
 
-    def parse_accounting(self, text: str) -> tuple[JobRecord, ...]:
-        """Read ``id|state|exit|start|end|name`` lines; pending parts of arrays (``12_[3-9]``) say nothing yet."""
+    def parse_accounting(self, text: str, nonce: str) -> tuple[JobRecord, ...]:
+        """Pending parts of arrays (``12_[3-9]``) say nothing yet; of several records of one job the last counts."""
+        header, *rows = delimited(text, nonce, 9) or [[""]]
+        if header[0] != "JobID":
+            raise GarbledOutput(f"sacct printed no list of jobs: {text[:200]!r}")
         records = {}
-        for line in _lines(text):
-            fields = line.split("|", 5)
-            match = _QUEUE_ID.match(fields[0])
-            if len(fields) != 6 or match is None or not fields[1]:
-                if len(fields) == 6 and re.match(r"^\d+\+", fields[0]):
-                    continue  # a part of a heterogeneous job: never ours
-                raise GarbledOutput(f"sacct printed a line that is not id|state|exit|start|end|name: {line[:200]!r}")
-            index = match[2]
-            if index is not None and not index.isdigit():
+        for row in rows:
+            job, word, code, start, end, account, partition, qos, name = row
+            if (known := _known(job, word, name, row)) is None:
                 continue
-            word = fields[1].split()[0]
-            records[fields[0]] = JobRecord(
-                job_id=match[1],
-                index=None if index is None else int(index),
-                tag=fields[5],
-                state=_state(word),
-                word=fields[1],
-                exit_code=_exit_code(fields[2]),
-                started=_time(fields[3]),
-                ended=_time(fields[4]),
+            records[job] = JobRecord(
+                job_id=known[0],
+                index=known[1],
+                tag=name,
+                state=_state(word.split()[0]),
+                word=word,
+                exit_code=_exit_code(code),
+                started=_time(start),
+                ended=_time(end),
+                charged=_charged(account, partition, qos),
             )
         return tuple(records.values())
 
@@ -212,8 +217,29 @@ def _number(text: str) -> int:
     return int(text.rstrip("+")) if text.rstrip("+").isdigit() else 0
 
 
-def _lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.strip()]
+def _known(job: str, word: str, name: str, record: list[str]) -> tuple[str, int | None] | None:
+    """Return id and index of a record; None for what is not ours, or for parts of an array that wait together.
+
+    Raises:
+        GarbledOutput: it may be ours, and cannot be read.
+    """
+    match = _ID.fullmatch(job)
+    if match is None or not word.strip():
+        refuse_if_ours(name, record)
+        return None
+    if match[2] is None:
+        return match[1], None
+    return (match[1], int(match[2])) if match[2].isdecimal() else None
+
+
+def _charged(account: str, partition: str, qos: str) -> Charged:
+    """squeue says ``(null)`` or ``N/A`` for what a job has none of."""
+    return Charged(
+        **{
+            field: "" if value in ("(null)", "N/A", "Unknown") else value
+            for field, value in (("account", account), ("partition", partition), ("qos", qos))
+        }
+    )
 
 
 def _state(word: str) -> JobState:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Sandbox
+from tests.conftest import Sandbox, rows
 
 WRAPPERS = ".chaos-bin"
 """Directory in the home of the sandbox's user that its log-in profile puts first in PATH."""
@@ -118,7 +118,9 @@ class There(Site):
 
     def _in_container(self, *options: str, command: str, check: bool) -> str:
         argv = ["docker", "exec", "--workdir", "/", *options, self.sandbox.container, "bash", "-c", command]
-        done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=180
+        )
         assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
         return done.stdout
 
@@ -142,16 +144,15 @@ class There(Site):
 
     def jobs(self, instance: str) -> list[Job]:
         said = self.shell("sacct --allocations -n -P -S now-2hours -o JobID,JobName%64,State")
-        rows = [line.split("|") for line in said.splitlines()]
-        mine = [row for row in rows if row[1].startswith(f"{instance}-")]
+        mine = [row for row in rows(said, 3, "|") if row[1].startswith(f"{instance}-")]
         recorded = {row[0]: Job(job_id=row[0], name=row[1], state=row[2].split()[0]) for row in mine}
         # Accounting lags behind slurmctld, which forgets a job only five minutes after its end.
         return list((recorded | {job.job_id: job for job in self.queue(instance)}).values())
 
     def queue(self, instance: str) -> list[Job]:
         """Return one controller's jobs as slurmctld has them now, ended ones among them."""
-        rows = [line.split() for line in self.shell("squeue -h -a --states=all -o '%i %j %T'").splitlines()]
-        return [Job(job_id=row[0], name=row[1], state=row[2]) for row in rows if row[1].startswith(f"{instance}-")]
+        said = rows(self.shell("squeue -h -a --states=all -o '%i %j %T'"), 3)
+        return [Job(job_id=row[0], name=row[1], state=row[2]) for row in said if row[1].startswith(f"{instance}-")]
 
     def end(self, instance: str) -> None:
         ours = f"squeue -h -o '%A %j' | awk 'index($2, \"{instance}-\") == 1 {{print $1}}' | sort -u | xargs -r scancel"

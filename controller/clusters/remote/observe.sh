@@ -17,7 +17,8 @@ show_place() {
 }
 
 show_images() {
-  if [ -d "$root/images" ]; then find "$root/images" -maxdepth 1 -type f -name '[0-9a-f]*.sif' -printf '%f %s\n'; fi
+  [ -d "$root/images" ] || return 0
+  find "$root/images" -maxdepth 1 -type f -name '[0-9a-f]*.sif' ! -name '*[!0-9a-f]*.sif' -printf '%f %s\n'
 }
 
 # Conversions in a job's hands: whose, the job, for how many seconds nothing has changed, and what went wrong.
@@ -25,7 +26,7 @@ show_conversions() {
   local place owner job_id failure now
   printf -v now '%(%s)T' -1
   for place in "$root"/images/.making.*; do
-    [ -d "$place" ] || continue
+    [ -d "$place" ] && ours "${place##*/.making.}" || continue
     owner=- job_id=- failure=
     if [ -s "$place/owner" ]; then IFS= read -r owner <"$place/owner"; fi
     if [ -s "$place/job_id" ]; then IFS= read -r job_id <"$place/job_id"; fi
@@ -45,7 +46,7 @@ show_sifs() {
 }
 
 show_files() {
-  if [ -d "$root/files" ]; then find "$root/files" -mindepth 1 -maxdepth 1 -type d -name '[0-9a-f]*' -printf '%f\n'; fi
+  if [ -d "$root/files" ]; then find "$root/files" -mindepth 1 -maxdepth 1 -type d -name '[0-9a-f]*' ! -name '*[!0-9a-f]*' -printf '%f\n'; fi
 }
 
 show_spool() {
@@ -54,7 +55,7 @@ show_spool() {
   [ -d "$base/spool" ] || return 0
   cd "$base/spool" || return 1
   for file in *.json; do
-    [ -e "$file" ] || continue
+    [ -e "$file" ] && ours "$file" || continue
     line=
     IFS= read -r line <"$file" || [ -n "$line" ] || return 1
     printf '%s %s\n' "$file" "$line"
@@ -109,7 +110,7 @@ show_everything() {
   if [ -d "$base/submissions" ]; then
     for place in "$base"/submissions/*/; do
       place=${place%/}
-      [ -d "$place" ] || continue
+      [ -d "$place" ] && ours "${place##*/}" || continue
       show_batch "${place##*/}" || return 1
     done
   fi
@@ -119,7 +120,10 @@ show_everything() {
       find "$base/control" -mindepth 3 -maxdepth 3 -type d -printf '%P\n'
     else
       find "$base/runs" -mindepth 4 -maxdepth 4 -type d -name .controller -printf '%P\n' | sed 's|/.controller$||'
-    fi | while IFS= read -r run; do show_whole_run "$place" "$run" || return 1; done || return 1
+    fi | while IFS= read -r run; do
+      ours "$run" || continue
+      show_whole_run "$place" "$run" || return 1
+    done || return 1
   done
 }
 

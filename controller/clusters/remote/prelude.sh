@@ -19,6 +19,9 @@ one_line() {
 # last NUMBER TEXT: so many characters of its end at most.
 last() { if [ "${#2}" -gt "$1" ]; then printf '%s' "${2: -$1}"; else printf '%s' "$2"; fi; }
 
+# ours NAME: whether it can be one of ours: no blank, no line break, nothing that would need quotes.
+ours() { case $1 in '' | *[!A-Za-z0-9._=,+~/-]*) return 1 ;; esac; }
+
 # part NAME COMMAND...: its output between two marks, the second with its exit code and what it said on stderr.
 part() {
   local name=$1 fault code

@@ -7,13 +7,13 @@ show_place() { printf 'root %s\n' "$root"; }
 # An images directory that is gone together with the mark of a directory that was set up is one that is not mounted.
 show_sifs() {
   [ -d "$root/images" ] || { [ -e "$root/.controller" ] || ! ls -d "$root"/*/runs >/dev/null 2>&1; return; }
-  find "$root/images" -mindepth 1 -maxdepth 1 -type f -name '[0-9a-f]*.sif' -printf '%f %s %T@\n'
+  find "$root/images" -mindepth 1 -maxdepth 1 -type f -name '[0-9a-f]*.sif' ! -name '*[!0-9a-f]*.sif' -printf '%f %s %T@\n'
 }
 
 show_leftovers() {
   local file size
   [ -d "$root/images" ] || return 0
-  find "$root/images" -mindepth 1 -maxdepth 1 -name '.*' ! -name '.lock.*' -printf '%f %T@\n' | while read -r file moment; do
+  find "$root/images" -mindepth 1 -maxdepth 1 -name '.*' ! -name '.lock.*' ! -name '*[!A-Za-z0-9._-]*' -printf '%f %T@\n' | while read -r file moment; do
     size=$(du -s -B 1 -- "$root/images/$file" 2>/dev/null) || continue
     printf '%s %s %s\n' "$file" "${size%%[!0-9]*}" "$moment"
   done
@@ -22,7 +22,7 @@ show_leftovers() {
 show_marks() {
   local mark instance text
   for mark in "$root"/*/uses/[0-9a-f]*; do
-    [ -e "$mark" ] || continue
+    [ -e "$mark" ] && ours "${mark#"$root"/}" || continue
     instance=${mark#"$root"/}
     IFS= read -r text <"$mark" || [ -n "$text" ] || return 1
     printf '%s %s %s\n' "${instance%%/*}" "${mark##*/}" "$text"

@@ -46,7 +46,7 @@ show_outputs() {
   cd "$base/runs/$run" || return 1
   local ours=()
   case $control in */.controller) ours=(-path ./.controller -prune -o) ;; esac
-  find . "${ours[@]}" -type f -printf '%s %P\n' | LC_ALL=C sort -k 2 | head -n 1000
+  find . "${ours[@]}" -type f -printf '%s %P\0' | LC_ALL=C sort -z -k 2 | head -z -n 1000 | tr '\n\0' '?\n'
 }
 
 part lock show run.lock.json

@@ -44,7 +44,9 @@ class Account:
     def shell(self, command: str, *, root: bool = False) -> str:
         """Run a command and return what it printed."""
         argv = ["docker", "exec", "--user", "root" if root else self.user, self.container, "bash", "-c", command]
-        done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=120
+        )
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 

@@ -23,6 +23,7 @@ from controller.model.errors import AmbiguousError, StalledError
 from controller.model.observed import EventKind
 from controller.schedulers import NAMES, scheduler_named
 from tests.unit.planning import values
+from tests.unit.schedulers import printed
 
 NONCE = "0123456789abcdef"
 SLURM = scheduler_named("slurm")
@@ -81,14 +82,14 @@ def event_text(kind: str = "exited", **changes: object) -> str:
 def parts(**changes: Part) -> Answer:
     fields = {
         "place": part("root /scratch/c\nuser ada\nhost login\nnow 1700000000.5\nmarker 1"),
-        "queue": part(""),
+        "queue": part(printed.queue()),
         "spool": part(""),
         "runs": part(""),
         "batches": part(""),
         "images": part(""),
         "files": part(""),
     }
-    return Answer(parts=fields | changes, complete=True)
+    return Answer(parts=fields | changes, complete=True, nonce=NONCE)
 
 
 def test_a_whole_look_becomes_values() -> None:
@@ -98,7 +99,7 @@ def test_a_whole_look_becomes_values() -> None:
     seen = read_observation(
         "hpc",
         parts(
-            queue=part("17|RUNNING|1700000000|None|inst-0123456789ab"),
+            queue=part(printed.queue("17|RUNNING|1700000000|None|inst-0123456789ab")),
             spool=part(f"a.json {event_text(exit_code=3, phase='command', stderr=tail)}"),
             runs=part(f"claim {RUN} 17_0@0123456789ab.1\nstarted {RUN} {event_text('started')}\nnone other/x/1"),
             batches=part(f"batch b1 2 17 {manifest}\nbatch b2 1 - {{}}\nnone b3"),

@@ -11,22 +11,22 @@ from controller.model.resources import Gpus, Resources
 from controller.schedulers import NAMES, scheduler_named
 from controller.schedulers.dialect import GarbledOutput, Refusal, SubmitRequest
 from controller.schedulers.slurm_words import STATES
+from tests.unit.schedulers.printed import NONCE, accounting, queue
 
 SLURM = scheduler_named("slurm")
 TAG = "inst-0123456789ab"
 
 
-def test_the_queue_is_read_line_by_line() -> None:
-    """Jobs, array elements, packed rests of arrays, names with anything in them, blank lines."""
-    text = (
-        f"17|RUNNING|1700000000|None|{TAG}\n"
-        f"18_4|PENDING|N/A|Priority|{TAG}\n"
-        f"18_[5-1024%4]|PENDING|N/A|JobArrayTaskLimit|{TAG}\n"
-        f"18_[7,9,11...]|PENDING|N/A|Priority|{TAG}\n"
-        "19|PENDING|1700000999|Resources|a|b c|d\n"
-        "\n"
+def test_the_queue_is_read_record_by_record() -> None:
+    """Jobs, array elements, packed rests of arrays, names with anything in them, banners between them."""
+    text = "Welcome!\n" + queue(
+        f"17|RUNNING|1700000000|None|{TAG}",
+        f"18_4|PENDING|N/A|Priority|{TAG}",
+        f"18_[5-1024%4]|PENDING|N/A|JobArrayTaskLimit|{TAG}",
+        f"18_[7,9,11...]|PENDING|N/A|Priority|{TAG}",
+        "19|PENDING|1700000999|Resources|a|b c|d",
     )
-    jobs = SLURM.parse_queue(text)
+    jobs = SLURM.parse_queue(text + "\nhave a nice day 17|RUNNING", NONCE)
     assert [(job.job_id, job.index, job.state) for job in jobs] == [
         ("17", None, JobState.RUNNING),
         ("18", 4, JobState.PENDING),
@@ -38,60 +38,90 @@ def test_the_queue_is_read_line_by_line() -> None:
 
 
 def test_an_empty_queue_is_empty_not_unknown() -> None:
-    """Nothing printed at all is an answer."""
-    assert SLURM.parse_queue("") == ()
-    assert SLURM.parse_accounting("\n") == ()
+    """The header alone is an answer."""
+    assert SLURM.parse_queue(queue(), NONCE) == ()
+    assert SLURM.parse_accounting(accounting(), NONCE) == ()
 
 
 @pytest.mark.parametrize(
     "text",
     [
+        "",
         "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
         "17|RUNNING|1700000000|None",
-        "17|RUN",
-        f"abc|RUNNING|1700000000|None|{TAG}",
-        f"17||1700000000|None|{TAG}",
-        f"17_x|RUNNING|1700000000|None|{TAG}",
-        f"17|RUNNING|1700000000|None|{TAG}\nWelcome to the cluster!",
+        f"@{NONCE}|JOBI",
+        queue(f"17|RUNNING|1700000000|None|{TAG}")[:-3],
+        queue(f"17|RUNNING|1700000000|None|{TAG}").replace("short|", ""),
+        queue(f"abc|RUNNING|1700000000|None|{TAG}"),
+        queue(f"17||1700000000|None|{TAG}"),
+        queue(f"17_x|RUNNING|1700000000|None|{TAG}"),
+        queue().replace(NONCE, "fedcba9876543210"),
         '{"jobs": []}',
     ],
 )
 def test_a_queue_that_is_not_as_asked_for_is_no_queue(text: str) -> None:
-    """One odd line makes the whole answer Unknown: half a queue would make jobs disappear."""
+    """No header, a record cut off, one of ours that cannot be read: half a queue would make jobs disappear."""
     with pytest.raises(GarbledOutput):
-        SLURM.parse_queue(text)
+        SLURM.parse_queue(text, NONCE)
+
+
+FOREIGN = (
+    "two\nlines",
+    f"two\n17|FAILED|1700000000|None|{TAG}",
+    f"x|{'0' * 16}@\n@{'0' * 16}|17|FAILED|0|None|a|b|c|{TAG}",
+    "a\fb\vc\x85d\u2028e",
+    "a|b|c|",
+    "\N{REPLACEMENT CHARACTER}",
+    "x" * 1000,
+    "",
+)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("job_id", ["90", "90+0", "91_[1-3]", "sluid", ""])
+def test_other_peoples_jobs_are_as_if_they_were_not_there(name: str, job_id: str) -> None:
+    """Parts of heterogeneous jobs, names that hold whole lines of ours, ids of a later version: ours is read."""
+    for number, place in ((0, 0), (1, 1)):
+        rows = [f"17|RUNNING|1700000000|None|{TAG}"]
+        rows.insert(place, f"{job_id}|RUNNING|1700000000|None|{name}")
+        jobs = [job for job in SLURM.parse_queue(queue(*rows), NONCE) if job.tag == TAG]
+        assert [(job.job_id, job.state) for job in jobs] == [("17", JobState.RUNNING)], number
+        rows = [f"17|COMPLETED|0:0|1700000000|1700000060|{TAG}"]
+        rows.insert(place, f"{job_id}|FAILED|9:0|1700000000|1700000060|{name}")
+        jobs = [job for job in SLURM.parse_accounting(accounting(*rows), NONCE) if job.tag == TAG]
+        assert [(job.job_id, job.exit_code) for job in jobs] == [("17", 0)], number
 
 
 @pytest.mark.parametrize("word", sorted(STATES))
 def test_every_state_is_known_in_queue_and_accounting(word: str) -> None:
     """Each of SLURM's states, with a sign after it as squeue and sacct print it."""
     for text in (word, f"{word}+", word.lower()):
-        [job] = SLURM.parse_queue(f"17|{text}|N/A|None|{TAG}")
+        [job] = SLURM.parse_queue(queue(f"17|{text}|N/A|None|{TAG}"), NONCE)
         assert job.state is STATES[word]
-        [job] = SLURM.parse_accounting(f"17|{text}|0:0|Unknown|Unknown|{TAG}")
+        [job] = SLURM.parse_accounting(accounting(f"17|{text}|0:0|Unknown|Unknown|{TAG}"), NONCE)
         assert job.state is STATES[word]
 
 
 def test_a_word_of_a_later_version_is_unknown() -> None:
     """A state that no version so far has is Unknown, never Failed."""
-    [job] = SLURM.parse_queue(f"17|TELEPORTING|N/A|None|{TAG}")
+    [job] = SLURM.parse_queue(queue(f"17|TELEPORTING|N/A|None|{TAG}"), NONCE)
     assert (job.state, job.word) == (JobState.UNKNOWN, "TELEPORTING")
 
 
-def test_accounting_is_read_line_by_line() -> None:
+def test_accounting_is_read_record_by_record() -> None:
     """Exit codes and signals, who cancelled, packed arrays, parts of other jobs; the newest of each counts."""
-    text = (
-        f"17|COMPLETED|0:0|1700000000|1700000060|{TAG}\n"
-        f"18_3|FAILED|3:0|1700000000|1700000060|{TAG}\n"
-        f"18_[4-9]|PENDING|0:0|Unknown|Unknown|{TAG}\n"
-        f"19|CANCELLED by 1000|0:15|1700000000|1700000060|{TAG}\n"
-        f"20|FAILED|0:9|1700000000|1700000060|{TAG}\n"
-        f"21+0|COMPLETED|0:0|1700000000|1700000060|het\n"
-        f"22|NODE_FAIL|1:0|1700000000|1700000060|{TAG}\n"
-        f"22|COMPLETED|0:0|1700000100|1700000160|{TAG}\n"
-        f"23|RUNNING|0:0|1700000000|Unknown|{TAG}\n"
+    text = accounting(
+        f"17|COMPLETED|0:0|1700000000|1700000060|{TAG}",
+        f"18_3|FAILED|3:0|1700000000|1700000060|{TAG}",
+        f"18_[4-9]|PENDING|0:0|Unknown|Unknown|{TAG}",
+        f"19|CANCELLED by 1000|0:15|1700000000|1700000060|{TAG}",
+        f"20|FAILED|0:9|1700000000|1700000060|{TAG}",
+        "21+0|COMPLETED|0:0|1700000000|1700000060|het",
+        f"22|NODE_FAIL|1:0|1700000000|1700000060|{TAG}",
+        f"22|COMPLETED|0:0|1700000100|1700000160|{TAG}",
+        f"23|RUNNING|0:0|1700000000|Unknown|{TAG}",
     )
-    jobs = {(job.job_id, job.index): job for job in SLURM.parse_accounting(text)}
+    jobs = {(job.job_id, job.index): job for job in SLURM.parse_accounting(text, NONCE)}
     assert set(jobs) == {("17", None), ("18", 3), ("19", None), ("20", None), ("22", None), ("23", None)}
     assert (jobs["17", None].state, jobs["17", None].exit_code) == (JobState.COMPLETED, 0)
     assert jobs["18", 3].exit_code == 3
@@ -101,11 +131,19 @@ def test_accounting_is_read_line_by_line() -> None:
     assert jobs["23", None].ended is None
 
 
-@pytest.mark.parametrize("text", ["sacct: error: slurmdbd: Connection refused", f"17|COMPLETED|0:0|1|{TAG}", "17|"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sacct: error: slurmdbd: Connection refused",
+        accounting(f"17|COMPLETED|0:0|1|2|{TAG}")[: -len(NONCE)],
+        accounting(f"17||0:0|1|2|{TAG}"),
+    ],
+)
 def test_accounting_that_is_not_as_asked_for_is_none(text: str) -> None:
     """An error message on standard output is not a list of jobs."""
     with pytest.raises(GarbledOutput):
-        SLURM.parse_accounting(text)
+        SLURM.parse_accounting(text, NONCE)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +179,7 @@ def test_a_failed_submit_is_refused_only_when_it_says_so(code: int, text: str, k
 
 def test_a_refused_submits_entry_has_no_start() -> None:
     """squeue lists what was refused as FAILED with the time of the refusal as its start."""
-    [job] = SLURM.parse_queue(f"35|FAILED|1700000000|BadConstraints|{TAG}")
+    [job] = SLURM.parse_queue(queue(f"35|FAILED|1700000000|BadConstraints|{TAG}"), NONCE)
     assert (job.state, job.started) == (JobState.FAILED, None)
 
 
