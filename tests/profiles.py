@@ -26,6 +26,7 @@ PROFILES = {
     "locale": "export LC_ALL=tr_TR.UTF-8 LANG=tr_TR.UTF-8",
     "start-up file": "export BASH_ENV=$HOME/.noise ENV=$HOME/.noise; command printf 'echo noise\\n' >$HOME/.noise",
     "options of programs": "export POSIXLY_CORRECT=1 TAR_OPTIONS=--no-such GREP_OPTIONS=--no-such",
+    "time-out": "export TMOUT=1",
     "silent": "exec >/dev/null 2>&1",
     "chatty": "echo Welcome; echo Welcome >&2; head -c 20",
 }

@@ -4,7 +4,7 @@
 set -u
 umask u+rwx
 export LC_ALL=C
-unset TAR_OPTIONS GREP_OPTIONS
+unset TAR_OPTIONS GREP_OPTIONS TMOUT
 unset ${!SLURM_*} ${!SBATCH_*} ${!SQUEUE_*} ${!SACCT_*} ${!SCANCEL_*} 2>/dev/null
 
 # Lines for the controller start with a nonce, so that no banner, log-in profile or file content can be taken for one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.schedulers import scheduler_named
+from tests.unit.schedulers.printed import NONCE, queue
 
 SLURM = scheduler_named("slurm")
 NEVER = (
@@ -25,7 +26,7 @@ PASSES = (
 
 
 def pending(reason: str) -> tuple[str, bool]:
-    [job] = SLURM.parse_queue(f"17|PENDING|N/A|{reason}|inst-0123456789ab")
+    [job] = SLURM.parse_queue(queue(f"17|PENDING|N/A|{reason}|inst-0123456789ab"), NONCE)
     return job.message, job.needs_person
 
 
