@@ -16,8 +16,10 @@ from typing import NoReturn
 import pytest
 
 from tests.effort import load_profile
+from tests.shards import take_sandbox
 
 load_profile()
+take_sandbox()
 
 REGISTRY_USER = "sandbox:only-for-tests"
 """Of the sandbox's private registry: user and password."""

@@ -27,6 +27,7 @@ import yaml
 
 STATUS_BRANCH = "controller/status"
 COMMAND = Path(sys.executable).with_name("controller")
+KEPT = ("DOCKER_", "COVERAGE_")
 SMALL = {"cpus": 1, "memory": "64M", "time": "10m"}
 
 
@@ -155,8 +156,8 @@ class Project:
         return process
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Nothing of the tester's own settings but where programs and the Docker Engine are."""
-        kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("DOCKER_")}
+        """Nothing of the tester's own settings but where programs and the Docker Engine are, and a count of lines."""
+        kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith(KEPT)}
         own = {
             "HOME": str(self.directory / "home"),
             "LANG": "C.UTF-8",

@@ -15,6 +15,7 @@ import pytest
 from controller.clusters.connect import open_transport
 from controller.clusters.transport import Transport
 from controller.model.resources import Connection
+from tests.conftest import lacking
 from tests.contract.transports.private_sshd import SSHD, PrivateSshd, make_key
 
 SSH = ("fabric", "openssh")
@@ -111,15 +112,18 @@ def opened() -> Iterator[Callable[..., Transport]]:
         yield open_one
 
 
-@pytest.fixture(params=["local", *SSH, *(f"sandbox-{name}" for name in SSH)])
+SANDBOXES = [pytest.param(f"sandbox-{name}", marks=pytest.mark.sandbox) for name in SSH]
+
+
+@pytest.fixture(params=["local", *SSH, *SANDBOXES])
 def transport(request: pytest.FixtureRequest, opened: Callable[..., Transport]) -> Transport:
-    """Every transport; the SSH ones also to the sandbox when SANDBOX_SSH_CONFIG names its configuration."""
+    """Every transport; the SSH ones to a server of ours and to the sandbox."""
     kind = str(request.param)
     if kind == "local":
         return opened(None)
     if kind.startswith("sandbox-"):
         if SANDBOX_CONFIG is None:
-            pytest.skip("SANDBOX_SSH_CONFIG is not set")
+            lacking("SANDBOX_SSH_CONFIG is not set: deploy/sandbox up")
         name = kind.removeprefix("sandbox-")
         return opened(Connection(host="sandbox", ssh_config=SANDBOX_CONFIG, transport=name))
     request.getfixturevalue("server")
