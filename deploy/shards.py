@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DEPLOY = Path(__file__).parent
-PYTEST = ("-m", "pytest", "-p", "tests.shards", "--no-loadscope-reorder", "--dist=loadfile", "--max-worker-restart=0")
+SUITE = DEPLOY.parent / "pyproject.toml"
+PYTEST = ("-m", "pytest", "-c", str(SUITE), "-p", "tests.shards", "--dist=loadfile", "--no-loadscope-reorder")
 PROGRESS_S = 30.0
 GRACE_S = 30.0
 """How long a shard that is stopped has to say what it was at."""
@@ -44,9 +45,17 @@ class Shard:
     def start(self, workers: int, arguments: argparse.Namespace, env: dict[str, str]) -> None:
         """Start it in a session of its own, so that all it has started can be ended."""
         coverage = ["-m", "coverage", "run"] if arguments.coverage else []
-        options = ["--numprocesses", str(workers), "--shard", self.name, "--shard-report", str(self._report)]
+        options = [f"--numprocesses={workers}", "--max-worker-restart=0", f"--shard={self.name}"]
         marks = [] if arguments.long else ["-m", "not long"]
-        argv = [sys.executable, *coverage, *PYTEST, *options, *marks, *arguments.paths]
+        argv = [
+            sys.executable,
+            *coverage,
+            *PYTEST,
+            *options,
+            f"--shard-report={self._report}",
+            *marks,
+            *arguments.paths,
+        ]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 argv,
@@ -70,10 +79,10 @@ class Shard:
         return False
 
     def stop(self) -> None:
-        """Ask pytest to end, then end the whole session."""
+        """Interrupt it as a terminal does, so that it says where it was; then end all of its session."""
         if self.process is None or self.process.poll() is not None:
             return
-        self.process.send_signal(signal.SIGINT)
+        os.killpg(self.process.pid, signal.SIGINT)
         try:
             self.process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
@@ -84,9 +93,9 @@ class Shard:
         """Return what is reported so far, by test."""
         return {line["test"]: line for line in self._lines() if "test" in line}
 
-    def shards(self) -> dict[str, int]:
-        """Return how many tests each shard has, as this one has counted them; empty before its end."""
-        return next((line["shards"] for line in self._lines() if "shards" in line), {})
+    def shards(self) -> dict[str, int] | None:
+        """Return how many tests each shard has, as this one has counted them; None before its end."""
+        return next((line["shards"] for line in self._lines() if "shards" in line), None)
 
     def counts(self) -> Counter[str]:
         """Return how many tests passed, failed and were skipped."""
@@ -95,15 +104,16 @@ class Shard:
     def judge(self, *, may_be_empty: bool) -> None:
         """Add what is wrong with the shard itself."""
         code = self.process.returncode if self.process else None
-        ran, expected = len(self.tests()), self.shards().get(self.name, 0)
-        if not self.shards():
+        ran, shards = len(self.tests()), self.shards()
+        expected = (shards or {}).get(self.name, 0)
+        if self.problems:
+            return
+        if shards is None or (not shards and ran) or code not in (0, 1, 5):
             self.problems.append(f"broke off (exit code {code})")
-        elif ran != expected and self.counts()["failed"] == 0:
+        elif ran != expected:
             self.problems.append(f"has {expected} tests and ran {ran}")
         if ran == 0 and not may_be_empty:
             self.problems.append("ran no test")
-        if code not in (0, 1) and not (code == 5 and may_be_empty) and not self.problems:
-            self.problems.append(f"pytest ended with exit code {code}")
         if code == 1 and self.counts()["failed"] == 0 and not self.problems:
             self.problems.append("pytest failed outside of a test")
 
@@ -212,7 +222,7 @@ def close(shards: list[Shard], *, may_be_empty: bool) -> int:
     total, known = Counter[str](), Counter[str]()
     for shard in shards:
         total += shard.counts()
-        known |= Counter(shard.shards())
+        known |= Counter(shard.shards() or {})
         if shard.counts()["failed"] or shard.counts()["skipped"] or shard.problems:
             print(f"\n######## shard {shard.name} ########\n{shard.said()}")
     print("\nThe slowest tests:")
@@ -227,6 +237,9 @@ def close(shards: list[Shard], *, may_be_empty: bool) -> int:
         problems.append(f"{known[name]} tests belong to the shard {name}, which was not run")
     for problem in problems:
         print(f"error: {problem}")
+    if not every and not problems:
+        problems.append("no test ran")
+        print("error: no test ran")
     total["failed"] += len(problems)
     print(f"\n{_words(total)}", flush=True)
     return 1 if total["failed"] else 0

@@ -30,6 +30,7 @@ SUITES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("controller/cli/*", ("tests/e2e/test_command_line.py", "tests/e2e/test_spec_verbs.py")),
     ("controller/reconcile/*", ("tests/e2e/test_command_line.py", "tests/e2e/test_status_branch.py")),
     ("controller/service/*", ("tests/e2e/test_service.py",)),
+    ("controller/rendering/*", ("tests/unit/test_rendering.py",)),
     ("deploy/cluster/*", ("tests/contract/schedulers", "tests/contract/storage")),
     ("deploy/demo", ("tests/e2e/test_demo.py",)),
     ("specs/*", ("tests/e2e/test_examples.py", "tests/e2e/test_digits.py")),

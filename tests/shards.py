@@ -56,20 +56,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if shard is None:
         return
     marks = {item: {mark.name for mark in item.iter_markers()} for item in items}
-    unmarked = [
-        f"{item.nodeid}: has the fixture {fixture!r}, needs pytest.mark.{marker}"
-        for item in items
-        for fixture, marker in BACKENDS.items()
-        if fixture in getattr(item, "fixturenames", ()) and marker not in marks[item]
-    ]
-    if unmarked:
-        raise pytest.UsageError("\n".join(unmarked))
     if hasattr(config, "workeroutput"):
         asked = [item for item in items if "long" not in marks[item] or not config.option.markexpr]
         config.workeroutput["shards"] = dict(Counter(shard_of(marks[item]) for item in asked))
     config.hook.pytest_deselected(items=[item for item in items if shard_of(marks[item]) != shard])
     mine = [item for item in items if shard_of(marks[item]) == shard]
     items[:] = sorted(mine, key=lambda item: _place(item.path))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test that has a real backend and not its marker: it would be in a shard without one."""
+    for fixture, marker in BACKENDS.items():
+        if fixture in getattr(item, "fixturenames", ()) and item.get_closest_marker(marker) is None:
+            pytest.fail(f"has the fixture {fixture!r} and needs pytest.mark.{marker}", pytrace=False)
 
 
 def _place(path: Path) -> int:
