@@ -6,6 +6,7 @@ belong here: anything that another front end would need as well.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -52,6 +53,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; every failure ends in one line that says what is wrong, and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names in a commit may be any bytes: what the terminal cannot show is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     armed = os.environ.get("CONTROLLER_FAILPOINTS")
     if armed:
         arm(Path(armed))

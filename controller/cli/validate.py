@@ -16,9 +16,10 @@ import click
 from controller.model.images import Image
 from controller.model.problems import Problem
 from controller.model.resources import Cluster, Desired, Job, Workflow
-from controller.repository.worktree import WorkTree, repository_root
+from controller.repository.worktree import WorkTree, as_in_a_commit, repository_root
 from controller.specs.compile import load
 from controller.specs.excerpts import caret
+from controller.specs.nearest import printable
 
 STDIN = "-"
 
@@ -75,7 +76,7 @@ def _selections(paths: tuple[Path, ...], root: Path | None, filename: Path | Non
         if not place.is_relative_to(top):
             raise click.UsageError(f"{path} is not below {top}")
         chosen, overlay = by_root.setdefault(top, ([], {}))
-        inside = place.relative_to(top).as_posix()
+        inside = as_in_a_commit(place.relative_to(top).as_posix())
         chosen.append(inside)
         if is_stdin:
             overlay[inside] = sys.stdin.buffer.read()
@@ -89,7 +90,8 @@ def _restricted(
     """Return the numbers of specs and of spec files asked for, their problems and warnings by paths from here."""
 
     def is_chosen(path: str) -> bool:
-        return chosen is None or any(each in (".", path) or path.startswith(each + "/") for each in chosen)
+        shown = chosen and map(printable, chosen)
+        return shown is None or any(each in (".", path) or path.startswith(each + "/") for each in shown)
 
     resources: list[Cluster | Image | Job | Workflow] = [
         *desired.clusters.values(),
@@ -108,7 +110,7 @@ def _restricted(
 
 
 def _from_here(path: Path) -> str:
-    return os.fsencode(os.path.relpath(path)).decode("utf-8", "replace")
+    return printable(as_in_a_commit(os.path.relpath(path)))
 
 
 def _print_text(specs: int, files: int, problems: list[Problem], warnings: list[Problem]) -> None:

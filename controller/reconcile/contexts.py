@@ -15,6 +15,7 @@ from controller.model.images import Build
 from controller.rendering import render
 from controller.specs.filesets import EscapeError, Files, MissingPathError
 from controller.specs.ignore import BadPatternError
+from controller.specs.nearest import printable
 from controller.specs.templates import DESCRIPTION, RENDERED
 from controller.specs.tree import Tree
 
@@ -89,7 +90,7 @@ def rendered_files(tree: Tree, build: Build) -> dict[str, tuple[int, bytes]]:
             texts[entry.path] = data.decode("utf-8")
         except UnicodeDecodeError as error:
             raise StalledError(
-                "TemplateFailed", f"template {build.template} cannot be rendered: {entry.path} is not UTF-8"
+                "TemplateFailed", f"template {build.template} cannot be rendered: {printable(entry.path)} is not UTF-8"
             ) from error
         modes[entry.path] = entry.mode
     for path, text in render(texts, build.values, name=build.template).items():

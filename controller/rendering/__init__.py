@@ -18,6 +18,7 @@ from typing import Any
 
 from controller.model.errors import StalledError, TransientError
 from controller.model.images import Value
+from controller.specs.nearest import printable
 
 WALL_S = 60
 """Longest time for all files of one template; the child's own limit on computing is shorter."""
@@ -47,7 +48,7 @@ def render(files: Mapping[str, str], values: Mapping[str, Value], *, name: str) 
     if "error" in answer:
         told = answer["error"]
         line = f":{told['line']}" if told["line"] else ""
-        raise _failed(name, f"{told['file']}{line}: {told['cause']}")
+        raise _failed(name, f"{printable(told['file'])}{line}: {told['cause']}")
     return {path: base64.b64decode(text).decode("utf-8") for path, text in answer["files"].items()}
 
 

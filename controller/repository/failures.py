@@ -17,6 +17,7 @@ from controller.model.errors import ControllerError, StalledError, TransientErro
 from controller.repository.auth import AuthenticationFailed
 from controller.repository.knownhosts import HostKeys
 from controller.repository.url import RemoteUrl
+from controller.specs.nearest import printable
 
 
 class Unreachable(TransientError):
@@ -165,7 +166,7 @@ def branch_not_found(url: RemoteUrl, branch: str | None, branches: Iterable[str]
 
 def subdirectory_not_found(url: RemoteUrl, commit: str, path: str, siblings: Iterable[str]) -> SubdirectoryNotFound:
     """Return the error for a missing directory, with the nearest names beside it."""
-    names = sorted(siblings)
+    names = sorted(map(printable, siblings))
     near = difflib.get_close_matches(path.rsplit("/", 1)[-1], names, n=3, cutoff=0.5)
     hint = f"; did you mean {_some(near)}?" if near else f"; there are {_some(names)}" if names else ""
     return SubdirectoryNotFound(f"{url.shown}: commit {commit[:12]} has no directory '{path}'{hint}")

@@ -118,6 +118,11 @@ class _OnDisk:
     size: int
 
 
+def as_in_a_commit(path: str) -> str:
+    """Return a path of this machine as paths of a commit are held, whatever the locale."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
 def repository_root(path: Path) -> Path | None:
     """Return the nearest directory at or above a path that is a Git work tree, or None."""
     return next((each for each in (path, *path.parents) if (each / ".git").exists()), None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from controller.model.resources import Desired
-from controller.specs.discovery import spec_files
+from controller.specs.discovery import fault_of_name, spec_files
 from controller.specs.keys import meant_key
 from controller.specs.nearest import did_you_mean
 from controller.specs.requests import Subject
@@ -56,6 +56,9 @@ def find(tree: Tree, desired: Desired, wanted: str) -> Address:
     kind, name, rest = _parts(wanted)
     found = [each for each in _documents(tree, name) if kind in (None, each.kind)]
     if not found:
+        for key in (f"{each}/{name}" for each in _KINDS if kind in (None, each)):
+            if (problem := next((each for each in desired.problems if each.resource == key), None)) is not None:
+                raise NotFoundError(f"{key} cannot be changed: {problem.headline()}; {problem.remedy}")
         known = {key.partition("/")[2] for key in desired.broken if key.startswith(_KINDS)}
         known |= {job for job, each in desired.jobs.items() if each.workflow is None} | set(desired.workflows)
         raise NotFoundError(f'there is no job or workflow "{name}"{did_you_mean(name, sorted(known))}')
@@ -76,6 +79,8 @@ def _parts(wanted: str) -> tuple[str | None, str, list[str]]:
 def _documents(tree: Tree, name: str) -> Iterator[Address]:
     candidates, _ = spec_files(tree, tree.entries())
     for entry in candidates:
+        if fault_of_name(entry.path):
+            continue
         data = tree.read(entry.oid, limit=MAX_BYTES + 1)
         if name.encode() not in data:
             continue

@@ -14,7 +14,7 @@ from controller.model.problems import Problem
 from controller.model.resources import Cluster, Job, Workflow
 from controller.specs.excerpts import excerpt
 from controller.specs.filesets import Files
-from controller.specs.nearest import did_you_mean
+from controller.specs.nearest import did_you_mean, printable
 from controller.specs.outside import Answer
 from controller.specs.outside import Source as Outside
 from controller.specs.partial import touches
@@ -137,8 +137,8 @@ class Assembly:
             path=entry.path,
             line=line,
             column=column,
-            message=message,
-            remedy=remedy,
+            message=printable(message),
+            remedy=printable(remedy),
             excerpt=excerpt(text.splitlines(), line, column),
             resource=resource,
             passing=resource in self.passing,

@@ -8,7 +8,7 @@ and what needs it. Must not decide what is done about anything.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.model.files import FileEntry
 from controller.model.problems import Problem
@@ -16,16 +16,19 @@ from controller.model.resources import Desired
 from controller.specs import decode
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.checks import Checker
-from controller.specs.discovery import spec_files
+from controller.specs.discovery import fault_of_name, spec_files
 from controller.specs.filesets import Files
 from controller.specs.images import add_image, examine_image, sources_of
+from controller.specs.nearest import printable
 from controller.specs.outside import Resolve, offline
 from controller.specs.parse import parse_blob
 from controller.specs.schemas import schema_version
 from controller.specs.tree import Tree
-from controller.specs.verdicts import Spec, Verdict, VerdictCache, from_bytes, to_bytes
+from controller.specs.verdicts import Broken, Spec, Verdict, VerdictCache, from_bytes, to_bytes
 from controller.specs.work import add_work, examine_work
 from controller.specs.yaml_loader import MAX_BYTES
+
+_RENAME = "rename it (git mv) to a name in UTF-8 without control characters"
 
 
 def load(tree: Tree, *, cache: VerdictCache | None = None, resolve: Resolve = offline) -> Desired:
@@ -55,6 +58,23 @@ def _verdict(tree: Tree, entry: FileEntry, checker: Checker, cache: VerdictCache
     return verdict
 
 
+def _unnamed(verdict: Verdict, fault: str) -> Verdict:
+    """Return the verdict on a file whose name is at fault: each of its specs is broken, and says why."""
+    places = [(spec.key, *spec.places["kind"]) for spec in verdict.specs]
+    problems = tuple(
+        Problem(path="", line=line, column=column, message=fault, remedy=_RENAME, resource=key)
+        for key, line, column in places or [("", 0, 0)]
+    )
+    broken = tuple(Broken(key=key, line=line, column=column) for key, line, column in places)
+    return replace(
+        verdict,
+        specs=(),
+        problems=verdict.problems + problems,
+        broken=verdict.broken + broken,
+        partials=verdict.partials + verdict.specs,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Placed:
     """A document and the file that it stands in."""
@@ -82,7 +102,9 @@ class _Compiler:
     broken_paths: set[str] = field(default_factory=set)
 
     def take(self, entry: FileEntry, verdict: Verdict) -> None:
-        """Add one file."""
+        """Add one file; what stands in one whose name cannot be told is known, but not applied."""
+        if (fault := fault_of_name(entry.path)) and verdict.is_spec_file:
+            entry, verdict = replace(entry, path=printable(entry.path)), _unnamed(verdict, fault)
         self.files_read += verdict.is_spec_file
         self.problems += verdict.problems_at(entry.path)
         self.suspects |= verdict.suspects

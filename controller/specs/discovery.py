@@ -5,6 +5,7 @@ By name only: whether a file is one is seen when it is read. Must not read anyth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pathspec import GitIgnoreSpec
@@ -16,6 +17,8 @@ from controller.specs.tree import Tree
 IGNORE_FILE = ".controllerignore"
 _MAX_IGNORE_BYTES = 1 << 18
 _REGULAR = (0o100644, 0o100755)
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def spec_files(tree: Tree, entries: Sequence[FileEntry]) -> tuple[list[FileEntry], list[Problem]]:
@@ -26,6 +29,13 @@ def spec_files(tree: Tree, entries: Sequence[FileEntry]) -> tuple[list[FileEntry
     if ignored is None:
         return found, problems
     return [entry for entry in found if not ignored.match_file(entry.path)], problems
+
+
+def fault_of_name(path: str) -> str:
+    """Return why a path cannot be that of a spec file, which stands in statuses, messages and commits; "" if it can."""
+    if _NOT_UTF_8.search(path):
+        return "the name of the file is not UTF-8"
+    return "the name of the file has a control character in it" if _CONTROL.search(path) else ""
 
 
 def _may_be_spec(entry: FileEntry) -> bool:

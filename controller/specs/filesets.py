@@ -7,8 +7,9 @@ out of what may be read is refused. Must not know which kind of spec asks.
 from __future__ import annotations
 
 import posixpath
+import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from controller.model.digests import digest_of
 from controller.model.files import FileEntry, FileSet
@@ -17,6 +18,11 @@ from controller.specs.absent import POINTER_REMEDY, SUBMODULE_REMEDY, Absent, ab
 from controller.specs.nearest import did_you_mean, printable
 from controller.specs.tree import Tree
 
+_UNFIT = re.compile(r"(?:^|/)(\.\.?|\.git|)(?=/|$)", re.IGNORECASE)
+_LONGEST_NAME = 255
+"""Bytes of one name, as Linux' file systems have it (NAME_MAX)."""
+_LONGEST_PATH = 3072
+"""Bytes of a path: PATH_MAX is 4096, and the run directory comes before it."""
 _LINK = 0o120000
 _MAX_HOPS = 40
 """Links followed in one path, as Linux has it (path_resolution(7))."""
@@ -36,9 +42,20 @@ class MissingPathError(Exception):
 class EscapeError(Exception):
     """A symbolic link that leads out."""
 
+    remedy = ""
+
     def __init__(self, link: str, target: str, root: str) -> None:
         where = f'"{root}"' if root else "the repository"
         super().__init__(f'the symbolic link "{link}" leads out of {where} (to "{target[:80]}")')
+
+
+class UnfitNameError(EscapeError):
+    """A path that a commit can hold and a directory cannot, or should not."""
+
+    remedy = "remove it from the commit, or give it another name"
+
+    def __init__(self, path: str, why: str) -> None:
+        Exception.__init__(self, f'the path "{path[:120]}" {why}')
 
 
 class Files:
@@ -120,7 +137,7 @@ class Files:
         if entries[name].mode == _LINK:
             raise EscapeError(name, self._target(entries[name]), "the build context, where only a file is read")
         patterns = ignore.read_patterns(
-            self._tree.read(entries[name].oid, limit=_MAX_IGNORE).decode("utf-8", "replace")
+            self._tree.read(entries[name].oid, limit=_MAX_IGNORE).decode("utf-8", "surrogateescape")
         )
         kept = (dockerfile, name)
         return self._file_set([e for e in context.entries if e.path in kept or not ignore.is_ignored(e.path, patterns)])
@@ -167,6 +184,8 @@ class Files:
         return did_you_mean(posixpath.join(parent, rest[0]), sorted(names))
 
     def _refuse_escapes(self, entries: Iterable[FileEntry], root: str) -> None:
+        entries = list(entries)
+        _refuse_unfit_names(entries, self._by_path)
         for entry in entries:
             if entry.mode == _LINK and self._leads_out(entry, root):
                 raise EscapeError(entry.path, self._target(entry), root)
@@ -207,6 +226,32 @@ class Files:
         if target.startswith("/"):
             parts[0] = _ROOT
         return parts[::-1]
+
+
+def _refuse_unfit_names(entries: Sequence[FileEntry], by_path: Mapping[str, FileEntry]) -> None:
+    """Make sure that a file system can hold the paths, and that none leads anywhere else.
+
+    Git writes no such tree, but keeps one that somebody else wrote, and refuses to check it out (git-fsck(1)).
+
+    Raises:
+        UnfitNameError: one of them is unfit.
+    """
+    directories: set[str] = set()
+    for entry in entries:
+        path = entry.path
+        if (found := _UNFIT.search(path)) is not None:
+            raise UnfitNameError(path, f'has a part "{found[1]}", which no file may be called')
+        if len(path) > _LONGEST_NAME // 4:
+            parts = path.encode("utf-8", "surrogateescape").split(b"/")
+            if max(map(len, parts)) > _LONGEST_NAME:
+                raise UnfitNameError(path, f"has a part of more than {_LONGEST_NAME} bytes")
+            if sum(map(len, parts)) + len(parts) > _LONGEST_PATH:
+                raise UnfitNameError(path, f"has more than {_LONGEST_PATH} bytes")
+        directories.add(path.rpartition("/")[0])
+    for directory in directories:
+        for end in (*(at for at, char in enumerate(directory) if char == "/"), len(directory)):
+            if directory[:end] in by_path:
+                raise UnfitNameError(directory[:end], "is a file and a directory at once")
 
 
 def normal(path: str) -> str:

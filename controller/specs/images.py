@@ -247,7 +247,7 @@ def _context(assembly: Assembly, document: PlacedSpec, files: Files, directory: 
         where = f" of {files.repository}" if files.repository else ""
         raise assembly.invalid(document, at, f'the {what} "{directory}"{where} {error}', error.remedy) from error
     except EscapeError as error:
-        raise assembly.invalid(document, at, str(error)) from error
+        raise assembly.invalid(document, at, str(error), error.remedy) from error
 
 
 def _templated(

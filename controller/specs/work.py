@@ -252,7 +252,7 @@ def _files(assembly: Assembly, document: PlacedSpec, unit: Unit) -> FileSet | No
         except MissingPathError as error:
             missing = assembly.invalid(document, where, f'"{path}" {error}', error.remedy)
         except EscapeError as error:
-            missing = assembly.invalid(document, where, str(error))
+            missing = assembly.invalid(document, where, str(error), error.remedy)
     if missing is not None:
         raise missing
     return assembly.files.select(paths) if paths and not document.partial else None

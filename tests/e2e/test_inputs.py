@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import pygit2
 import pytest
 
 from tests.e2e.harness import Project, documents, job
+from tests.raw_trees import Raw, commit_raw
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345678\n"
 MODULES = '[submodule "sub"]\n\tpath = data/sub\n\turl = https://example.org/sub.git\n'
@@ -201,3 +203,80 @@ def test_names_arrive_byte_for_byte(project: Project, cluster: dict[str, Any]) -
     expected = sorted([b"./" + name for name in names] + [b"./" + b"/".join([*deep, b"\xe9"])])
     assert arrived == b"".join(name + b"\0" for name in expected)
     assert project.resource("Job", "lists")["details"] == {}
+
+
+C_LOCALE = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("locale", [{}, C_LOCALE], ids=["utf-8", "c"])
+def test_a_spec_file_whose_name_is_no_text(project: Project, locale: dict[str, str]) -> None:
+    """A problem of that file, in every output and locale; other specs go on, and what it defined before stays."""
+
+    def spec(name: str) -> bytes:
+        return documents(job(name, "sleep 600" if name == "kept" else "true")).encode()
+
+    here = documents(project.here()).encode()
+    repo = pygit2.Repository(str(project.bare))
+    commit_raw(repo, "main", {b"here.yaml": here, b"kept.yaml": spec("kept")})
+    project.passes_until("it runs", lambda: project.state("kept") == "Running")
+    before = project.task("kept")
+
+    files: Raw = {
+        b"here.yaml": here,
+        b"k\xe9pt.yaml": spec("kept"),
+        b"good.yaml": spec("good"),
+        b"two\nlines.yaml": spec("two"),
+        b"\x1b[31m.yaml": spec("red"),
+        "na\u00efve.yaml".encode(): spec("naive"),
+        b"-rf.yaml": spec("dash"),
+        b"other\xff.yaml": b"not: ours\n",
+    }
+    commit_raw(repo, "main", files)
+    project.passes_until("the others are done", lambda: project.state("good") == "Succeeded", expect=1)
+    states = {name: task["state"] for name, task in project.tasks().items()}
+    assert states == {"kept": "Running", "good": "Succeeded", "naive": "Succeeded", "dash": "Succeeded"}
+    assert project.task("kept") == before
+    named = {"kept": "k\\xe9pt.yaml", "two": "two\\x0alines.yaml", "red": "\\x1b[31m.yaml"}
+    for name, shown in named.items():
+        status, reason, message = project.condition("Job", name, "Stalled")
+        assert (status, reason) == ("True", "SpecInvalid")
+        assert message.startswith(f"{shown}:1:1: the name of the file ")
+    readme = project.status_files()["README.md"]
+    assert all(shown.replace("\\", "\\\\") in readme.replace("\\[", "[") for shown in named.values())
+
+    for argv in (["status"], ["status", "-o", "wide"], ["status", "-o", "yaml"], ["status", "kept"], ["plan"]):
+        ran = project.controller(*argv, env=locale)
+        assert "k\\xe9pt.yaml" in (ran.out + ran.err).replace("\\\\", "\\"), argv
+        assert ran.code in (0, 1, 2)
+    refused = project.controller("suspend", "kept", env=locale, expect=2).err
+    assert "k\\xe9pt.yaml" in refused
+    assert "rename it" in refused
+
+    project.git("clone", "-q", str(project.bare), "copy", where=project.directory)
+    for output in ("text", "json", "github"):
+        ran = project.controller("validate", "-o", output, "copy", env=locale, expect=1)
+        told = ran.json["problems"] if output == "json" else ran.out.splitlines()
+        assert len([each for each in told if "the name of the file" in str(each)]) == 3
+    one = project.controller("validate", os.fsdecode(b"copy/k\xe9pt.yaml"), "-o", "json", env=locale, expect=1).json
+    assert [problem["path"] for problem in one["problems"]] == ["copy/k\\xe9pt.yaml"]
+    project.controller("reconcile", "--once", env=locale, expect=1)
+
+
+def test_names_that_no_directory_can_hold(project: Project) -> None:
+    """A tree from a strange client: the job that names such a path says which; the others run, their files staged."""
+    here = documents(project.here()).encode()
+    repo = pygit2.Repository(str(project.bare))
+    ways = {
+        b"up": {b"..": {b"x": b"1"}},
+        b"git": {b".GIT": {b"hooks": b"1"}},
+        b"long": {b"x" * 256: b"1"},
+        b"fine": {b"\xe9": b"1"},
+    }
+    jobs = documents(*(job(name.decode(), f"ls {name.decode()} | wc -l", files=[name.decode()]) for name in ways))
+    commit_raw(repo, "main", {b"here.yaml": here, b"jobs.yaml": jobs.encode(), **ways})
+    project.passes_until("the other is done", lambda: project.state("fine") == "Succeeded", expect=1)
+    assert project.controller("logs", "fine", expect=0).out.strip() == "1"
+    for name, said in (("up", 'has a part ".."'), ("git", 'has a part ".GIT"'), ("long", "more than 255 bytes")):
+        message = project.condition("Job", name, "Stalled")[2]
+        assert 'the path "' in message
+        assert said in message

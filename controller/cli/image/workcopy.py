@@ -15,6 +15,7 @@ import pygit2
 
 from controller.model.files import FileEntry
 from controller.model.images import Build, Image
+from controller.specs.discovery import fault_of_name
 from controller.specs.filesets import normal
 from controller.specs.parse import parse_blob
 from controller.specs.templates import RENDERED
@@ -126,7 +127,8 @@ class WorkingCopy:
             return
         start = f"{self.context}/" if self.context else ""
         for path, entry in self._there.items():
-            if path.startswith(start) and entry.mode != _LINK and path != self.spec:
+            # What has no name that could be typed stays as it is.
+            if not fault_of_name(path) and path.startswith(start) and entry.mode != _LINK and path != self.spec:
                 yield path
 
     def _write(self, entry: FileEntry) -> None:
