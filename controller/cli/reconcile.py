@@ -133,7 +133,8 @@ def _until_settled(reconciler: Reconciler, narrator: Narrator, patience_s: float
         if line != said:
             click.echo(line, err=True)
             said, pause_s = line, _FIRST_PAUSE_S
-        if not result.in_progress or time.monotonic() + pause_s > deadline or stop.wait(pause_s):
+        wait_s = pause_s if result.resume_at is None else min(pause_s, max(0.1, result.resume_at - time.time()))
+        if not result.in_progress or time.monotonic() + wait_s > deadline or stop.wait(wait_s):
             return result
         pause_s = min(pause_s * 1.5, _LAST_PAUSE_S)
 

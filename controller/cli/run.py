@@ -96,6 +96,13 @@ def _one_pass(reconciler: Reconciler, settings: Settings, stop: threading.Event)
     return summary_of(result, began, time.monotonic())
 
 
+def _next_pass_in_s(result: PassResult, now: float) -> float | None:
+    """Soon while something is in progress, and sooner where a limit lets something go on before that."""
+    if not result.in_progress:
+        return None
+    return _SOON_S if result.resume_at is None else min(_SOON_S, max(0.0, result.resume_at - now))
+
+
 def summary_of(result: PassResult, began: float, ended: float) -> PassSummary:
     """Return a pass in numbers, for log and metrics."""
     from controller.model.errors import WaitingError
@@ -119,5 +126,5 @@ def summary_of(result: PassResult, began: float, ended: float) -> PassSummary:
         tasks=Counter(task.state for status in result.statuses for task in status.tasks),
         invalid_specs=len(result.desired.problems),
         clusters={name: seen.reachable for name, seen in result.observed.clusters.items()},
-        next_pass_in_s=_SOON_S if result.in_progress else None,
+        next_pass_in_s=_next_pass_in_s(result, time.time()),
     )

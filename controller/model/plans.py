@@ -238,3 +238,5 @@ class Plan:
     """Key of an action -> keys of the actions that have to succeed first."""
     statuses: tuple[ResourceStatus, ...] = ()
     holds: tuple[Hold, ...] = ()
+    resume_at: float | None = None
+    """When something that a limit keeps waiting may go on; None where nothing waits for that."""

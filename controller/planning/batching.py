@@ -33,6 +33,9 @@ def submit(draft: Draft, job: Job, cluster: Cluster, runs: Sequence[PlannedRun])
     seen = draft.observed.clusters[cluster.name]
     for resources, same in _by_resources(draft, job, seen, runs).items():
         for part in _parts(same, seen):
+            if (wait := draft.rate_wait(cluster)) is not None:
+                draft.waits.update({planned.task.id: wait for planned in part})
+                continue
             part = _within_limits(draft, job, cluster, part)
             if not part:
                 continue
@@ -71,6 +74,7 @@ def resubmit(draft: Draft, job: Job, cluster: Cluster, batch: str) -> None:
             wait = wait or planned
         elif planned is not None:
             runs.append(planned)
+    wait = wait or draft.rate_wait(cluster)
     if wait is not None:
         draft.waits.update({tasks[record.run.key].id: wait for record in lapsed})
         return
@@ -148,7 +152,7 @@ def _parts(runs: Sequence[PlannedRun], seen: ClusterObservation) -> list[list[Pl
 def _within_limits(draft: Draft, job: Job, cluster: Cluster, runs: list[PlannedRun]) -> list[PlannedRun]:
     """Keep what may be submitted now, and say of the others why they wait."""
     room = draft.room_on(cluster)
-    reason = Wait("QueueLimit", f"cluster {cluster.name}: limits.max_queued or submit_per_minute is reached")
+    reason = Wait("QueueLimit", f"cluster {cluster.name}: limits.max_queued ({cluster.limits.max_queued}) is reached")
     if job.max_running is not None:
         active = [r for r in draft.active_by_job.get(job.name, ()) if r.id not in draft.cancelled]
         planned = sum(len(a.runs) for a in draft.actions.values() if isinstance(a, SubmitBatch) and a.job is job)
@@ -169,5 +173,6 @@ def _add(draft: Draft, action: SubmitBatch, needs: tuple[str, ...]) -> None:
     if failure is not None:
         draft.waits.update({planned.task.id: wait_for(failure) for planned in action.runs})
         return
+    draft.count_submit(action.cluster)
     draft.actions[action.key] = action
     draft.needs[action.key] = needs

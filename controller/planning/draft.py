@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from controller.model.conditions import ACTIVE, TERMINAL
+from controller.model.conditions import ACTIVE
 from controller.model.images import Image
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.plans import Action, Failure
 from controller.model.resources import Cluster, Desired, Job, Task
 from controller.model.runs import RunRecord
 from controller.planning.history import History
-from controller.planning.verdicts import Wait
+from controller.planning.rate import free_at
+from controller.planning.verdicts import Wait, time_text
 
 LONGEST_WAIT_S = 3600.0
 """Longer than any wait after a failure."""
@@ -44,6 +45,10 @@ class Draft:
     """Task id -> why it does not run yet."""
     room: dict[str, int] = field(default_factory=dict)
     """Cluster -> how many more runs may be submitted now."""
+    submits: dict[str, list[float]] = field(default_factory=dict)
+    """Cluster -> times of the submissions of the last minute, those of this plan among them."""
+    resume_at: float | None = None
+    """When the first of the submissions that ``submit_per_minute`` keeps waiting may go."""
     cancelled: set[str] = field(default_factory=set)
     """Runs that this plan cancels."""
 
@@ -85,12 +90,29 @@ class Draft:
     def room_on(self, cluster: Cluster) -> int:
         """Return how many more runs may be submitted to a cluster now."""
         if cluster.name not in self.room:
-            mine = [record for record in self.history.runs.values() if record.run.cluster == cluster.name]
-            active = sum(record.state in ACTIVE for record in mine)
-            recent = sum(0 <= self.now - (r.submitted_at or 0) < 60 for r in mine if r.state not in TERMINAL)
-            limits = cluster.limits
-            self.room[cluster.name] = max(0, min(limits.max_queued - active, limits.submit_per_minute - recent))
+            runs = self.history.runs.values()
+            active = sum(record.state in ACTIVE for record in runs if record.run.cluster == cluster.name)
+            self.room[cluster.name] = max(0, cluster.limits.max_queued - active)
         return self.room[cluster.name]
+
+    def rate_wait(self, cluster: Cluster) -> Wait | None:
+        """Return why nothing more is submitted to a cluster now; None while there is room in this minute."""
+        limit = cluster.limits.submit_per_minute
+        at = free_at(self._submits_on(cluster.name), limit, now=self.now)
+        if at is None:
+            return None
+        self.resume_at = at if self.resume_at is None else min(self.resume_at, at)
+        message = (
+            f"cluster {cluster.name}: limits.submit_per_minute ({limit}) is reached; it goes on at {time_text(at)}"
+        )
+        return Wait("SubmitRate", message)
+
+    def count_submit(self, cluster: Cluster) -> None:
+        """Count a submission of this plan."""
+        self._submits_on(cluster.name).append(self.now)
+
+    def _submits_on(self, name: str) -> list[float]:
+        return self.submits.setdefault(name, list(self.history.submits.get(name, ())))
 
 
 def underway(key: str) -> Failure:

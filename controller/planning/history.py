@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.model.conditions import ACTIVE, ResourceStatus
@@ -32,6 +32,8 @@ class History:
     """Name of an image -> where the log of its newest build is."""
     approved: bool = False
     descends: bool = True
+    submits: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Cluster -> when its latest submissions were, at least those of the last minute."""
     grace_s: float = 120.0
     """How long a submit of unknown end is looked for."""
 

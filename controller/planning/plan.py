@@ -39,6 +39,7 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
         needs=draft.needs,
         statuses=statuses_of(desired, observed, history, waits=draft.waits, holds=holds, now=now),
         holds=holds,
+        resume_at=draft.resume_at,
     )
 
 

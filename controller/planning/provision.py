@@ -140,11 +140,16 @@ def _plan_publish(
     failure = draft.recent(publish.key)
     if failure is not None:
         return wait_for(failure)
+    by_job = route.place is Place.JOB and publish.key not in draft.actions
+    if by_job and (wait := draft.rate_wait(cluster)) is not None:
+        return wait
     build: str | None = None
     if isinstance(image.origin, Build):
         build, wait = _plan_build(draft, image, why=publish.why)
         if wait is not None:
             return wait
+    if by_job:
+        draft.count_submit(cluster)
     draft.actions.setdefault(publish.key, publish)
     first = tuple(key for key in (build, tested) if key is not None)
     if first:

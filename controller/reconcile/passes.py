@@ -41,6 +41,8 @@ class PassResult:
     underway: frozenset[str]
     """Keys of lasting actions, of this pass or of earlier ones, that go on."""
     statuses: tuple[ResourceStatus, ...]
+    resume_at: float | None = None
+    """When what a limit keeps waiting may go on, in seconds since the epoch; None where nothing waits for that."""
     status_commit: str | None = None
     report_error: ControllerError | None = None
 

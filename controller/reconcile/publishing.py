@@ -40,6 +40,8 @@ def publish(hands: Hands, action: PublishImage, scheduler_version: str = "") -> 
         failpoint("publish.before")
         material = replace(_material(hands, action, directory), name=action.image.name)
         if action.route.place is Place.JOB:
+            now = hands.clock()
+            hands.journal.add_submits(action.cluster.name, [now], now=now)
             end = images.submit_conversion(identity, material, scheduler_version=scheduler_version)
             hands.say(action.key, f"given to a job: {end}")
         else:

@@ -36,6 +36,7 @@ from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.source import standings_of, with_last_good
+from controller.reconcile.submitting import latest_submits, remember_submits
 from controller.reconcile.trials import trials_of
 from controller.reconcile.upkeep import Removal, StockTaking, clear, take_stock
 from controller.reconcile.workplaces import sweep, sweep_unknown
@@ -122,6 +123,7 @@ class Reconciler:
             build_logs=newest_logs(settings.state_dir),
             approved=_approved(self.mirror.commit_info(commit).trailers),
             descends=self._descends(commit),
+            submits=latest_submits(self._journal, sight.records),
             grace_s=settings.grace_s,
         )
         plan = make_plan(desired, sight.observed, history, now=now)
@@ -144,6 +146,7 @@ class Reconciler:
             times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
             self._journal.save_fact("clockworks", json.dumps(times))
             self._journal.save_fact(PINS, self._pins.saved())
+            remember_submits(self._journal, ahead.history.submits, now=self._clock())
             # Before anything is done: what a pass begins and does not live to report needs its last good spec.
             self._journal.save_resources(standings_of(ahead.desired), forget=())
             failpoint("look.remember.after")
@@ -156,11 +159,11 @@ class Reconciler:
             stop = stop or threading.Event()
             outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
             underway = self._workshop.underway - outcomes.keys()
-            statuses, observed = self._after(ahead, outcomes, underway)
+            after, observed = self._after(ahead, outcomes, underway)
             failpoint("specs.remember.before")
             self._remember_specs(ahead)
             failpoint("report.before")
-            commit, error = self._report(ahead, statuses)
+            commit, error = self._report(ahead, after.statuses)
             failpoint("report.after")
             self.clear_when_due()
             log.info("pass_ended", commit=ahead.desired.commit, status_commit=commit)
@@ -171,7 +174,8 @@ class Reconciler:
                 plan=ahead.plan,
                 outcomes=outcomes,
                 underway=underway,
-                statuses=statuses,
+                statuses=after.statuses,
+                resume_at=after.resume_at,
                 status_commit=commit,
                 report_error=error,
             )
@@ -224,21 +228,19 @@ class Reconciler:
         self._verdicts.close()
         self._journal.close()
 
-    def _after(
-        self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]
-    ) -> tuple[tuple[ResourceStatus, ...], Observed]:
+    def _after(self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]) -> tuple[Plan, Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
         history = replace(
             ahead.history,
-            runs=self._journal.runs(),
+            runs=(runs := self._journal.runs()),
+            submits=latest_submits(self._journal, runs),
             failures=self._journal.failures(),
             trials=trials_of(ahead.desired, self._journal),
             underway=underway,
             build_logs=newest_logs(self.settings.state_dir),
         )
-        plan = make_plan(ahead.desired, observed, history, now=self._clock())
-        return plan.statuses, observed
+        return make_plan(ahead.desired, observed, history, now=self._clock()), observed
 
     def _report(
         self, ahead: Prospect, statuses: tuple[ResourceStatus, ...]

@@ -17,9 +17,24 @@ from controller.model.errors import AmbiguousError, ControllerError, WaitingErro
 from controller.model.failpoints import failpoint
 from controller.model.observed import ClusterFacts
 from controller.model.plans import IMAGE_GONE, SUBMIT_LIMIT, PlannedRun, SubmitBatch
+from controller.model.resources import Cluster
 from controller.model.runs import RunRecord, batch_of
+from controller.planning.rate import free_at, times_of
 from controller.reconcile.hands import Hands, Outcomes
 from controller.store.journal import Journal
+
+
+def latest_submits(journal: Journal, records: Mapping[str, RunRecord]) -> dict[str, Sequence[float]]:
+    """Return when each cluster's latest submissions were; with a new journal, as far as the runs' records tell."""
+    return {**times_of(records.values()), **journal.submits()}
+
+
+def remember_submits(journal: Journal, submits: Mapping[str, Sequence[float]], *, now: float) -> None:
+    """Write down what only the records told so far: the next pass would count the new ones alone."""
+    known = journal.submits()
+    for cluster, times in submits.items():
+        if cluster not in known:
+            journal.add_submits(cluster, times, now=now)
 
 
 def submit(hands: Hands, actions: Sequence[SubmitBatch], facts: ClusterFacts) -> Outcomes:
@@ -43,6 +58,7 @@ def _send(
     journal, now = hands.journal, hands.clock()
     intents = {action.batch: _intents(action, facts, hands.instance, now) for action in actions}
     failpoint("submit.intent.before")
+    journal.add_submits(actions[0].cluster.name, [now] * len(actions), now=now)
     journal.save_runs(record for records in intents.values() for record in records)
     failpoint("submit.intent.after")
     tries = {action.batch: max(action.tries, journal.tries(action.batch)) for action in actions}
@@ -76,7 +92,7 @@ def _send_in_parts(
     while pending:
         if _is_full(end):
             size //= 2
-        if size == 0 or (end.error is not None and not _is_full(end)):
+        if size == 0 or (end.error is not None and not _is_full(end)) or _is_too_soon(hands, action.cluster):
             break
         part = tuple(pending[:size])
         batch = _part_of(action, part)
@@ -84,6 +100,12 @@ def _send_in_parts(
         if end.error is None:
             pending = pending[size:]
     return end
+
+
+def _is_too_soon(hands: Hands, cluster: Cluster) -> bool:
+    """Whether the cluster has had as many submissions in a minute as it may get; the rest is for a later pass."""
+    times = hands.journal.submits().get(cluster.name, ())
+    return free_at(times, cluster.limits.submit_per_minute, now=hands.clock()) is not None
 
 
 def _part_of(action: SubmitBatch, part: tuple[PlannedRun, ...]) -> SubmitBatch:

@@ -20,6 +20,7 @@ from controller.model.conditions import TaskState
 from controller.model.plans import Failure
 from controller.model.resources import Gpus, OnRemove, Resources
 from controller.model.runs import Run, RunRecord
+from controller.planning.rate import recent
 
 _VERSION = 1
 _SCHEMA = """
@@ -95,6 +96,19 @@ class Journal:
     def save_tries(self, batch: str, tries: int) -> None:
         """Remember that."""
         self.save_fact(f"tries:{batch}", str(tries))
+
+    def submits(self) -> dict[str, tuple[float, ...]]:
+        """Return when the latest submissions were, by cluster; those of which none was written down are not in it."""
+        rows = self._all("SELECT name, value FROM facts WHERE name LIKE 'submits:%'")
+        return {name.removeprefix("submits:"): tuple(json.loads(text)) for name, text in rows}
+
+    def add_submits(self, cluster: str, times: Iterable[float], *, now: float) -> None:
+        """Write down submissions that are about to be made; what is older than a minute is left out."""
+        name = f"submits:{cluster}"
+        with self._change() as database:
+            row = database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            kept = recent([*(json.loads(row[0]) if row else ()), *times], now=now)
+            database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(kept)))
 
     def failures(self) -> dict[str, Failure]:
         """Return what failed lately, by action key."""

@@ -15,9 +15,11 @@ from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.planning.plan import make_plan
+from controller.planning.rate import recent
 from controller.reconcile.applying import apply
 from controller.reconcile.hands import Hands
 from controller.reconcile.looking import look, remember
+from controller.reconcile.submitting import latest_submits, remember_submits
 from controller.reconcile.workshop import Workshop
 from tests.property.planning.model_cluster import INSTANCE, ModelCluster
 
@@ -33,6 +35,7 @@ class MemoryJournal:
     failed: dict[str, Failure] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     sent: dict[str, int] = field(default_factory=dict)
+    submitted: dict[str, list[float]] = field(default_factory=dict)
     taken_back: list[str] = field(default_factory=list)
     """Ends that were written and then something else."""
 
@@ -70,6 +73,14 @@ class MemoryJournal:
         for key in list(keys):
             self.failed.pop(key, None)
 
+    def submits(self) -> dict[str, tuple[float, ...]]:
+        return {name: tuple(times) for name, times in self.submitted.items()}
+
+    def add_submits(self, cluster: str, times: Iterable[float], *, now: float) -> None:
+        self.cluster.step()
+        self.submitted[cluster] = recent([*self.submitted.get(cluster, ()), *times], now=now)
+        self.cluster.step()
+
     def fact(self, name: str) -> str | None:
         return self.facts.get(name)
 
@@ -91,9 +102,11 @@ def run_pass(wanted: Desired, cluster: ModelCluster, journal: MemoryJournal) -> 
         now=cluster.now,
         grace_s=GRACE_S,
     )
-    past = History(runs=sight.records, failures=journal.failures(), approved=True)
+    submits = latest_submits(memory, sight.records)
+    past = History(runs=sight.records, failures=journal.failures(), submits=submits, approved=True)
     plan = make_plan(wanted, sight.observed, past, now=cluster.now)
     remember(sight, memory, before=before, now=cluster.now)
+    remember_submits(memory, submits, now=cluster.now)
     hands = Hands(
         journal=memory,
         engine=cast(Engine, None),

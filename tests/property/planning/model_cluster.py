@@ -97,6 +97,8 @@ class ModelCluster:
     crash_in: int | None = None
     submitted: list[str] = field(default_factory=list)
     """Runs whose submission was asked for since this was last emptied."""
+    asked: list[tuple[float, str]] = field(default_factory=list)
+    """When each batch was to be submitted, once for each try."""
     cancelled: list[str] = field(default_factory=list)
     _next_job: int = 100
     _queue_before: list[tuple[float, tuple[JobRecord, ...]]] = field(default_factory=list)
@@ -143,6 +145,7 @@ class ModelCluster:
     def submit(self, batches: Sequence[tuple[SubmitBatch, int]], facts: ClusterFacts) -> Mapping[str, Submitted]:
         self.step()
         self.submitted += [planned.run.id for batch, _ in batches for planned in batch.runs]
+        self.asked += [(self.now, batch.batch) for batch, _ in batches]
         fault = self.submit_fault
         if fault == "unreachable":
             raise TransientError("Unreachable", "no route to login")

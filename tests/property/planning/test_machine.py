@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -18,7 +16,7 @@ from hypothesis.stateful import (
 
 from controller.model.conditions import ACTIVE, TERMINAL, TaskState
 from controller.model.observed import EventKind, JobState
-from controller.model.resources import RETRY_REASONS, Desired, Job, OnRemove, Retries
+from controller.model.resources import RETRY_REASONS, Desired, Job, Limits, OnRemove, Retries
 from controller.model.runs import RunRecord
 from tests.property.planning.memory import MemoryJournal, run_pass
 from tests.property.planning.model_cluster import (
@@ -43,14 +41,16 @@ class Machine(RuleBasedStateMachine):
         self.cluster = ModelCluster()
         self.journal = MemoryJournal(self.cluster)
         self.versions: dict[str, int] = {}
+        self.limit = 600
         self.forgot_cancellations = False
         self.by_hand: set[str] = set()
 
     # what people do
 
-    @initialize(keys=st.sets(st.sampled_from(KEYS), min_size=1))
-    def first_commit(self, keys: set[str]) -> None:
+    @initialize(keys=st.sets(st.sampled_from(KEYS), min_size=1), limit=st.sampled_from((1, 2, 600)))
+    def first_commit(self, keys: set[str], limit: int) -> None:
         self.versions = dict.fromkeys(sorted(keys), 0)
+        self.limit = limit
 
     @rule(key=st.sampled_from(KEYS), version=st.integers(0, 2))
     def change(self, key: str, version: int) -> None:
@@ -94,6 +94,9 @@ class Machine(RuleBasedStateMachine):
             for record in self.journal.records.values()
         )
         self.journal = MemoryJournal(self.cluster)
+        # Of what was tried in the last minute the cluster tells one submission for each batch that it has.
+        tried = {batch: (at, batch) for at, batch in self.cluster.asked if batch in self.cluster.batches}
+        self.cluster.asked = list(tried.values())
 
     # what the cluster does
 
@@ -149,6 +152,12 @@ class Machine(RuleBasedStateMachine):
     def one_live_run_for_each_digest(self) -> None:
         live = [self._digest(job) for job in self.cluster.executing()]
         assert len(live) == len(set(live)), f"two runs of one digest execute: {live}"
+
+    @invariant()
+    def no_minute_has_more_submissions_than_the_limit(self) -> None:
+        times = sorted(at for at, _ in self.cluster.asked)
+        for first, last in zip(times, times[self.limit :], strict=False):
+            assert last - first >= 60, f"{self.limit + 1} submissions in {last - first} s: {times}"
 
     @invariant()
     def what_is_said_to_have_ended_has(self) -> None:
@@ -225,9 +234,8 @@ class Machine(RuleBasedStateMachine):
 
     def _desired(self) -> Desired:
         tasks = tuple(task("train", key, f"work {key} {self.versions[key]}") for key in sorted(self.versions))
-        if not tasks:
-            return desired(clusters={"hpc": replace(cluster(), scheduler="slurm")})
-        return desired(self._job(*tasks))
+        there = cluster(limits=Limits(submit_per_minute=self.limit))
+        return desired(there, self._job(*tasks)) if tasks else desired(there)
 
     def _job(self, *tasks: object) -> Job:
         retries = Retries(max=1000, on=frozenset(RETRY_REASONS), backoff_s=0)
