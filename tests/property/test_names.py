@@ -95,7 +95,8 @@ def unpacked(tree: CommitTree, files: FileSet) -> dict[bytes, bytes]:
 @given(name=NAMES)
 def test_a_name_of_a_spec_file(repo: pygit2.Repository, name: bytes) -> None:
     """It is read, or is a problem of that file; hidden files are none of the controller's."""
-    result, _ = loaded(repo, {b"good.yaml": GOOD, name + b".yaml": ODD})
+    ignored = b"*.tmp\n\xe9\xff/\nunfinished[\n"
+    result, _ = loaded(repo, {b"good.yaml": GOOD, name + b".yaml": ODD, b".controllerignore": ignored})
     assert set(result.jobs) >= {"good"}
     assert "Job/good" not in result.broken
     if name.startswith(b"."):
@@ -125,7 +126,7 @@ def test_names_among_files_and_in_a_context(repo: pygit2.Repository, name: bytes
         origin = result.images["tool"].origin
         assert isinstance(origin, Build)
         sent = {b"Dockerfile", b".dockerignore", b"plain"} | (
-            set() if name.startswith(b"\xe9") else {name + b"/" + inner}
+            set() if name.decode("utf-8", "surrogateescape").startswith("\udce9") else {name + b"/" + inner}
         )
         if not inner.endswith(b".tmp") and not name.endswith(b".tmp"):
             assert set(unpacked(tree, origin.context)) == sent
@@ -154,3 +155,15 @@ def test_what_is_shown_of_a_path(name: bytes) -> None:
     assert shown.isprintable()
     assert shown == path or not path.isprintable()
     shown.encode("utf-8")
+
+
+@given(name=NAMES)
+def test_a_name_of_a_submodule(repo: pygit2.Repository, name: bytes) -> None:
+    """It is warned of by its name as far as that can be shown; the job has the other files."""
+    row = b"160000 " + name + b"\0" + bytes(range(20))
+    files: Raw = {b"good.yaml": GOOD, b"user.yml": USER.partition(b"---\n")[2].replace(b"[data]", b"[.]")}
+    result, _ = loaded(repo, files, more=row)
+    (warning,) = result.warnings
+    shown = printable(name.decode("utf-8", "surrogateescape"))
+    assert warning.message == f"submodules are not fetched and arrive empty: {shown}"
+    assert result.jobs["user"].notice == warning.message

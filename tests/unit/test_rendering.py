@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from controller.model.errors import StalledError
 from controller.model.images import Value
 from controller.rendering import render
+from controller.specs.nearest import printable
 
 
 def failure(text: str, **values: Value) -> str:
@@ -38,6 +41,20 @@ def test_texts_come_out_as_written() -> None:
 def test_what_fails_is_told_with_file_and_line(text: str, said: str) -> None:
     message = failure(text, b="c")
     assert message.startswith(f"template mine cannot be rendered: {said}")
+
+
+NAMES = st.text(st.characters() | st.sampled_from("\udce9\udcff\n\x1b'\"\\{%"), min_size=1, max_size=20)
+
+
+@settings(max_examples=20, deadline=None)
+@given(NAMES.filter(lambda name: "\0" not in name))
+def test_any_name_of_a_file_is_rendered_or_named(name: str) -> None:
+    """Bytes that are no UTF-8 are held as Python holds them; what is said of one is fit for any screen."""
+    assert render({name: "{{ x }}"}, {"x": "y"}, name="mine") == {name: "y"}
+    with pytest.raises(StalledError) as caught:
+        render({name: "\n{{ z }}"}, {}, name="mine")
+    assert f"{printable(name)}:2: 'z' is undefined" in caught.value.message
+    assert caught.value.message.isprintable()
 
 
 def test_a_bomb_of_memory_ends_in_the_child() -> None:

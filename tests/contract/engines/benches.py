@@ -19,6 +19,8 @@ from controller.model.digests import digest_of
 from controller.model.files import FileSet, Source
 from controller.model.images import Build, Image
 from controller.model.stored import EngineImage
+from controller.reconcile.archives import write_tar
+from tests.unit.specs.trees import MemoryTree
 
 BASE = "controller-tests/small:1"
 PROGRAMS = "sh true false cat head tr tee base64 sed test sleep"
@@ -72,6 +74,17 @@ class Bench:
             self.on_step(step)
 
         follower = Follower(name=image.name, dockerfile=dockerfile, log=self.log, say=say)
+        self.engine.build(image, build, context, instance=self.instance, follower=follower)
+        return self.log.getvalue()
+
+    def build_as_sent(self, image: Image, files: Mapping[str, bytes | str]) -> str:
+        """Build from a commit's files in the archive that the controller makes of them; return the log."""
+        self.log = io.StringIO()
+        tree, context = MemoryTree(files), io.BytesIO()
+        write_tar(context, [("", tree, tree.entries())])
+        context.seek(0)
+        build = Build(context=FileSet(tree="", entries=(), commit="c" * 40))
+        follower = Follower(name=image.name, dockerfile="", log=self.log, say=lambda step: None)
         self.engine.build(image, build, context, instance=self.instance, follower=follower)
         return self.log.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -45,6 +46,17 @@ def test_an_image_that_was_built_is_there_with_its_labels(bench: Bench) -> None:
         assert client.inspect_image(found.id)["Config"]["Labels"]["created_by"] == "controller"
     assert any("RUN echo word" in step for step in bench.said)
     assert "RUN echo word" in log
+
+
+def test_names_of_a_context_arrive_byte_for_byte(bench: Bench) -> None:
+    """Latin-1, a newline, quotes, 255 bytes: the image holds them as the commit does."""
+    names = [b"\xe9", "\u00e9".encode(), b"two\nlines", b"'\"$(x)", b"-rf", b"x" * 255]
+    listing = "for file in /c/*; do printf '%s\\0' \"$file\"; done | base64 -w 0"
+    dockerfile = f"FROM {BASE}\nCOPY c /c\nRUN echo {bench.instance}; {listing}\n"
+    files: dict[str, bytes | str] = {f"c/{name.decode('utf-8', 'surrogateescape')}": name for name in names}
+    log = bench.build_as_sent(bench.image(), {"Dockerfile": dockerfile, **files})
+    expected = b"".join(b"/c/" + name + b"\0" for name in sorted(names))
+    assert base64.b64encode(expected).decode() in log
 
 
 def test_arguments_and_target_reach_the_build(bench: Bench) -> None:

@@ -85,3 +85,13 @@ def test_a_template_of_the_repository_may_be_edited(tmp_path: Path) -> None:
     }
     copy, _ = copy_of(files, tmp_path)
     assert copy.dockerfile == "templates/mine/Dockerfile.j2"
+
+
+def test_files_that_have_no_name_to_type_stay_as_they_are(tmp_path: Path) -> None:
+    """They are not offered, not written, and in what is built all the same."""
+    odd = {f"image/{name}": "x\n" for name in ("\udce9", "two\nlines", "\x1b[31m")}
+    copy, _ = copy_of(FILES | odd, tmp_path)
+    assert not odd.keys() & set(copy.files)
+    copy.place("image/Dockerfile").write_text("FROM z\n")
+    assert odd.keys() <= {entry.path for entry in copy.tree().entries()}
+    assert "\x1b" not in copy.diff()
