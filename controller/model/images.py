@@ -74,12 +74,17 @@ class ImageTest:
     time_s: int = 1800
     required: bool = False
     """Whether jobs wait until it has passed."""
+    shell: tuple[str, ...] = ()
+    """Words of the shell that runs the two commands; () is the default one of jobs."""
 
     @property
     def digest(self) -> str:
         """What its outcome depends on, besides the image: another digest is another test."""
+        # The default says nothing, so that a test that has passed is not run again.
+        shell = {"shell": list(self.shell)} if self.shell else {}
         return digest_of(
             {
+                **shell,
                 "run_command": self.run_command,
                 "repo_url": self.repo_url,
                 "ref": self.ref,

@@ -11,6 +11,10 @@ from controller.model.images import Image
 from controller.model.problems import Problem
 
 
+DEFAULT_SHELL = ("bash", "-eo", "pipefail")
+"""What runs a command where neither its spec nor its cluster names a shell: the script's path is the last argument."""
+
+
 class OnChange(StrEnum):
     """What happens to an active run whose task has a new digest."""
 
@@ -92,6 +96,8 @@ class Cluster:
     """What every container sees beside its run: ``source[:target[:ro]]``; ``~`` and ``$NAME`` in a source are the
     cluster's."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    shell: tuple[str, ...] = DEFAULT_SHELL
+    """Of jobs that name none."""
 
 
 RETRY_REASONS = (
@@ -106,6 +112,7 @@ RETRY_REASONS = (
     "FilesUnavailable",
     "ImageMissing",
     "ImageChanged",
+    "ShellMissing",
     "Stopped",
 )
 """Reasons of a failed run that ``retries.on`` may name."""
@@ -214,6 +221,8 @@ class Job:
     results: Results = field(default_factory=Results)
     binds: tuple[str, ...] = ()
     """As the cluster's, for this job's containers."""
+    shell: tuple[str, ...] = DEFAULT_SHELL
+    """Words of the program that runs the command: the job's own, else the cluster's, else ours."""
     tick: str | None = None
     """With a schedule: the time, ISO 8601 in UTC, that the tasks' digests stand for; None before the first one."""
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from cerberus import TypeDefinition, errors
 from controller.specs import cron, quantities
 from controller.specs.references import NotAReferenceError, reference_of
 from controller.specs.schemas import Schema, schema_of
+from controller.specs.shells import ShellError, words_of
 from controller.specs.submit_options import refusal
 
 _NESTED = ("schema", "keysrules", "valuesrules")
@@ -128,6 +129,12 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
         try:
             cron.parse(value)
         except cron.CronError as error:
+            self._say(field, error.message, error.remedy)
+
+    def _check_with_shell(self, field: Any, value: Any) -> None:
+        try:
+            words_of(value)
+        except ShellError as error:
             self._say(field, error.message, error.remedy)
 
     def _check_with_submit_option(self, field: Any, value: Any) -> None:

@@ -10,9 +10,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.model.files import Source
-from controller.model.resources import Cluster, Connection, Gpus, Limits, Metric, Resources, Results, Retries
+from controller.model.resources import (
+    DEFAULT_SHELL,
+    Cluster,
+    Connection,
+    Gpus,
+    Limits,
+    Metric,
+    Resources,
+    Results,
+    Retries,
+)
 from controller.specs.cron import MACROS
 from controller.specs.quantities import duration_s, memory_mib, walltime_s
+from controller.specs.shells import words_of
 
 
 def cluster(data: Mapping[str, Any], source: Source) -> Cluster:
@@ -21,6 +32,7 @@ def cluster(data: Mapping[str, Any], source: Source) -> Cluster:
     given = {key: data[key] for key in ("scheduler", "workdir", "containers", "convert_on", "setup") if key in data}
     given["binds"] = tuple(data.get("binds", ()))
     given["labels"] = dict(data.get("labels", {}))
+    given["shell"] = shell(data.get("defaults", {}))
     return Cluster(
         name=data["name"],
         source=source,
@@ -71,6 +83,11 @@ def results(data: Mapping[str, Any]) -> Results:
         for name, metric in data.get("metrics", {}).items()
     }
     return Results(files=tuple(data.get("files", ())), metrics=metrics)
+
+
+def shell(data: Mapping[str, Any], default: tuple[str, ...] = DEFAULT_SHELL) -> tuple[str, ...]:
+    """Return the words of the shell that a valid mapping names, or the default."""
+    return words_of(data["shell"]) if "shell" in data else default
 
 
 def schedule(text: str | None) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.model.images import ImageTest
 from controller.specs.assembly import Assembly, PlacedSpec
+from controller.specs.decode import shell
 from controller.specs.nearest import did_you_mean
 from controller.specs.placeholders import DATA_DIRECTORY, names_in, written
 from controller.specs.quantities import walltime_s
@@ -50,4 +51,5 @@ def image_test(assembly: Assembly, document: PlacedSpec, data: dict[str, Any]) -
         gpus=data.get("gpus", False),
         time_s=walltime_s(data.get("time", "30m")),
         required=data.get("required", False),
+        shell=shell(data, ()),
     )

@@ -14,7 +14,7 @@ from cerberus import errors
 
 from controller.specs import not_yet
 from controller.specs.nearest import as_list, did_you_mean, nearest, shown, type_name
-from controller.specs.schemas import Schema, schema_of
+from controller.specs.schemas import KINDS, Schema, schema_of
 from controller.specs.yaml_loader import Path
 
 _EXPECTED = {
@@ -121,7 +121,9 @@ def _unknown(schema: str, path: Path) -> tuple[str, str]:
         return message, "remove it"
     known = _known(schema, path)
     where = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
-    hint = did_you_mean(str(path[-1]), known)
+    # What is a field elsewhere is not misspelt, but in the wrong place.
+    elsewhere = any(path[-1] in schema_of(kind) for kind in KINDS)
+    hint = "" if elsewhere else did_you_mean(str(path[-1]), known)
     return f"unknown field {shown(path[-1])}{where}{hint}", "" if hint else "known fields: " + ", ".join(known)
 
 

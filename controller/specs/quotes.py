@@ -2,7 +2,7 @@
 
 A value is quoted for a place outside of quotes. Inside of quotes, or in a here-document, the quotes would be text, and
 what is in the value would be read by the shell. So values that need quotes are refused there. Knows as much of
-the shell's grammar (POSIX.1-2017, XCU 2.2 and 2.7.4) as that takes, and errs towards refusing.
+the shell's grammar (POSIX.1-2024, XCU 2.2 and 2.7.4, and bash) as that takes, and errs towards refusing.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class _Scan:
             case "'":
                 end = text.find("'", at + 1)
                 return self._mark(at, len(text) if end < 0 else end + 1, "quotes")
+            case "$" if text.startswith("$'", at):
+                return self._mark(at, _end_of_dollar_quotes(text, at + 2), "quotes")
             case '"' | "(" as opening:
                 self._open.append(opening)
             case ")" if self._open and self._open[-1] == "(":
@@ -104,3 +106,10 @@ class _Scan:
             if start <= offset < end:
                 self.found[offset] = what
         return end
+
+
+def _end_of_dollar_quotes(text: str, at: int) -> int:
+    """Return where a string that began with ``$'`` ends: a quote behind a backslash does not end it."""
+    while at < len(text) and text[at] != "'":
+        at += 2 if text[at] == "\\" else 1
+    return min(at + 1, len(text))

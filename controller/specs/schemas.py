@@ -2,7 +2,8 @@
 
 They are data, one YAML file a kind: ``controller/schemas`` in an installed package, ``schemas`` at the root of a
 checkout. Two words are added to what Cerberus knows: ``use: NAME`` takes a rule of ``rules.yaml`` and lays the
-field's own words over it, ``include: NAME`` makes another file the field's ``schema``. Must not hold rules itself.
+field's own words over it, ``include: NAME`` makes another file the field's ``schema``, with the fields that it has
+itself beside those. Must not hold rules itself.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def _expanded_rule(rule: Mapping[str, Any], rules: Mapping[str, Any]) -> Schema:
     result = used | own
     result["meta"] = dict(used.get("meta", {})) | dict(own.get("meta", {}))
     if "include" in result:
-        result["schema"] = _expanded(_read(result.pop("include")), rules)
+        own_fields = _expanded(result.get("schema", {}), rules)
+        result["schema"] = _expanded(_read(result.pop("include")), rules) | own_fields
     elif isinstance(inner := result.get("schema"), dict):
         is_list = "list" in result["type"]
         result["schema"] = _expanded_rule(inner, rules) if is_list else _expanded(inner, rules)

@@ -18,6 +18,7 @@ from controller.specs import lookups
 from controller.specs.assembly import DIGEST_VERSION
 from controller.specs.keys import escaped
 from controller.specs.matrix import Points
+from controller.specs.shells import words_of
 from controller.specs.units import Unit
 
 _OPENING = "${{"
@@ -68,13 +69,17 @@ def _single(unit: Unit, command: str, env: dict[str, str], around: Surroundings)
     }
     if around.needs:
         hashed["needs"] = dict(around.needs)
-    hashed |= _said_by_binds(unit)
+    hashed |= _said_besides(unit)
     return Task(job=unit.name, key="", command=command, env=env, digest=digest_of(hashed), late=around.late)
 
 
-def _said_by_binds(unit: Unit) -> dict[str, Any]:
-    """What the command finds in its container; nothing for a job that binds nothing, whose digest stays as it was."""
-    return {"binds": list(unit.data["binds"])} if unit.data.get("binds") else {}
+def _said_besides(unit: Unit) -> dict[str, Any]:
+    """What the command finds in its container, and its shell; nothing where the spec says nothing of them.
+
+    So a default is no part of a digest, neither the cluster's nor ours (docs/decisions/0071).
+    """
+    said: dict[str, Any] = {"binds": list(unit.data["binds"])} if unit.data.get("binds") else {}
+    return said | ({"shell": list(words_of(unit.data["shell"]))} if "shell" in unit.data else {})
 
 
 def _each(
@@ -98,7 +103,7 @@ def _each(
         "image": around.image,
         "files": around.files,
         "needs": dict(around.needs),
-        **_said_by_binds(unit),
+        **_said_besides(unit),
     }
     base = digest_of(constant)
     make_command = _Template(command, axes)

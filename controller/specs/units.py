@@ -15,7 +15,9 @@ from controller.specs import lookups
 from controller.specs.nearest import shown
 from controller.specs.yaml_loader import Path
 
-_INHERITED = ("cluster", "image", "files", "retries", "on_change", "on_remove", "suspend", "priority", "rerun")
+_INHERITED = (
+    "cluster", "image", "files", "shell", "retries", "on_change", "on_remove", "suspend", "priority", "rerun",
+)  # fmt: skip
 _JOINED = ("env", "resources")
 """Fields of a Workflow and of a step that are joined field by field; the step's win."""
 

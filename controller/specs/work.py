@@ -188,6 +188,7 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
         binds=tuple(data.get("binds", ())),
         labels=dict(data.get("labels", {})) if unit.step is None else {},
         notice=_notice(assembly, document, unit),
+        shell=decode.shell(data, cluster.shell),
     )
 
 

@@ -45,7 +45,8 @@ def fields(noun: type, *, without: str = "") -> set[str]:
 def test_every_field_of_the_model_can_be_written() -> None:
     common = {"kind", "description"}
     cluster, job, image = (set(schema_of(kind)) - common for kind in ("Cluster", "Job", "Image"))
-    assert cluster == fields(Cluster, without="source")
+    assert cluster == fields(Cluster, without="source shell")
+    assert set(schema_of("Cluster")["defaults"]["schema"]) == {*schema_of("Job")["resources"]["schema"], "shell"}
     assert set(schema_of("Cluster")["connection"]["schema"]) == fields(Connection, without="ssh_config")
     assert set(schema_of("Cluster")["limits"]["schema"]) == fields(Limits)
     written = fields(Job, without="source tasks workflow tick notice") | {"command", "env", "matrix", "rerun"}
