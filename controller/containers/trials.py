@@ -6,10 +6,11 @@ Does not belong here: what is run, and what its outcome means.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from controller.containers.engine import connected
 from controller.model.errors import ControllerError, StalledError, TransientError, WaitingError
 from controller.model.images import RegistryImage
+from controller.model.resources import DEFAULT_SHELL
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -36,6 +38,9 @@ _MEMORY_SHARE = 0.8
 _SHARED_MEMORY = 1 << 30
 """/dev/shm, which data loaders use: the engine's own 64 MiB are too few, and a cluster's nodes have much more."""
 _MOST_PROCESSES = 8192
+_NOT_FOUND = 127
+_NO_SUCH_PROGRAM = re.compile(r"executable file .*not found|exec: .*no such file or directory", re.IGNORECASE)
+"""What runc and crun say of a program that an image does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,8 @@ class ContainerRun:
     env: Mapping[str, str] = field(default_factory=dict)
     gpus: bool = False
     time_s: int = 1800
+    shell: tuple[str, ...] = DEFAULT_SHELL
+    """Words of the shell that runs the command: the same as that of a job on a cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +88,8 @@ class Containers:
 
         Raises:
             WaitingError: ``stop`` was set, and the command was ended for it (``Stopping``).
-            StalledError: GpuUnavailable; EngineNotLocal: the engine does not see this machine's directories.
+            StalledError: GpuUnavailable; EngineNotLocal: the engine does not see this machine's directories;
+                ShellMissing: the image does not have the shell.
             TransientError: the engine refused or went away.
         """
         with connected(run.time_s + _MARGIN_S) as client, _made(client, run) as container:
@@ -94,6 +102,8 @@ class Containers:
             if watch.stopped.is_set():
                 raise WaitingError("Stopping", "it was ended with the controller, and begins anew", retry_after_s=0)
             state = client.inspect_container(container)["State"]
+            if int(state["ExitCode"]) == _NOT_FOUND:
+                _require_shell(client, run)
             return Ended(
                 exit_code=int(state["ExitCode"]),
                 timed_out=watch.overdue.is_set(),
@@ -197,7 +207,20 @@ def _watch(containers: Containers, run: ContainerRun, stop: Event) -> Iterator[_
         watch.end()
 
 
-def options(client: APIClient, run: ContainerRun) -> dict[str, Any]:
+def _require_shell(client: APIClient, run: ContainerRun) -> None:
+    """Make sure that an image has the shell: the init process of a container ends with 127 where it has not.
+
+    So does many a command of its own, which is why the engine itself is asked, by a container without that process.
+
+    Raises:
+        StalledError: it has not (``ShellMissing``).
+    """
+    asked = replace(run, command=":", shell=run.shell[:1])
+    with _made(client, asked, init=False) as container, _explained(run):
+        client.start(container)
+
+
+def options(client: APIClient, run: ContainerRun, *, init: bool = True) -> dict[str, Any]:
     """Return what the engine is told of a container, as ``create_container`` of its SDK takes it."""
     from docker.types import DeviceRequest, Mount
 
@@ -209,7 +232,7 @@ def options(client: APIClient, run: ContainerRun) -> dict[str, Any]:
     return {
         "image": run.image,
         # Not by way of the image's own entry point: on the cluster a job's command does not go there either.
-        "entrypoint": ["/bin/sh", "-e", "-c"],
+        "entrypoint": [*run.shell, "-c"],
         "command": [run.command],
         "user": "0:0" if rootless else run.user,
         "working_dir": run.workdir,
@@ -222,7 +245,7 @@ def options(client: APIClient, run: ContainerRun) -> dict[str, Any]:
         },
         "host_config": client.create_host_config(
             mounts=mounts,
-            init=True,
+            init=init,
             mem_limit=memory,
             shm_size=min(_SHARED_MEMORY, memory),
             pids_limit=_MOST_PROCESSES,
@@ -233,10 +256,10 @@ def options(client: APIClient, run: ContainerRun) -> dict[str, Any]:
 
 
 @contextmanager
-def _made(client: APIClient, run: ContainerRun) -> Iterator[str]:
+def _made(client: APIClient, run: ContainerRun, *, init: bool = True) -> Iterator[str]:
     """Yield the id of a container that is made now and taken away in any case."""
     with _explained(run):
-        container = str(client.create_container(**options(client, run))["Id"])
+        container = str(client.create_container(**options(client, run, init=init))["Id"])
     try:
         yield container
     finally:
@@ -263,6 +286,12 @@ def _explained(run: ContainerRun) -> Iterator[None]:
                 "EngineNotLocal",
                 f"the Docker Engine does not see this machine's directories ({said}). A test needs an engine on the"
                 " controller's own machine",
+            ) from error
+        if _NO_SUCH_PROGRAM.search(said):
+            raise StalledError(
+                "ShellMissing",
+                f"the image has no {run.shell[0]}, by which the commands of its test are run. Add it to the image, or"
+                " name a shell that it has in the test, such as shell: sh -e",
             ) from error
         if "no such image" in said.lower():
             raise TransientError("ImageGone", f"the Docker Engine no longer has the image: {said}") from error

@@ -23,6 +23,7 @@ from controller.model.digests import digest_of, short
 from controller.model.errors import ControllerError, StalledError, WaitingError
 from controller.model.images import Build, Image, ImageTest, RegistryImage, SifFile
 from controller.model.plans import trial_key
+from controller.model.resources import DEFAULT_SHELL
 from controller.reconcile.hands import Hands
 from controller.repository.clones import clone
 from controller.specs.placeholders import DATA_DIRECTORY, with_values
@@ -123,6 +124,7 @@ def container_of(hands: Hands, image: Image, test: ImageTest, place: Workplace, 
         env=test.env,
         gpus=test.gpus,
         time_s=test.time_s,
+        shell=test.shell or DEFAULT_SHELL,
     )
 
 
@@ -187,6 +189,8 @@ def _data(
     if REPOSITORY in run.command:
         # A script of the repository: the same words mean something else in another one.
         says += [test.repo_url, test.ref]
+    if test.shell:
+        says += test.shell
     done = hands.state_dir / "datasets" / digest_of(says)
     part = done.with_name(f"{done.name}.part")
     with _lock(done, f"image {image.name}"):

@@ -84,6 +84,36 @@ def test_files_belong_to_whoever_asked(run: ContainerRun, tmp_path: Path) -> Non
     assert "Read-only file system" in said
 
 
+@pytest.fixture
+def without_bash(engine: None) -> Iterator[str]:
+    """An image that has sh and no bash."""
+    name = f"controller-test/no-bash-{uuid.uuid4().hex}"
+    recipe = f"FROM {BASE}\nRUN rm /bin/bash\n"
+    subprocess.run(["docker", "build", "-q", "-t", name, "-"], input=recipe, text=True, timeout=120, check=True)
+    yield name
+    subprocess.run(["docker", "rmi", name], timeout=60, check=True)
+
+
+def test_a_failing_pipeline_is_a_failure(run: ContainerRun) -> None:
+    """As a job's is on a cluster, by the same shell; another one can be named."""
+    cut_off = "false | cat; echo taken for whole"
+    assert ends(replace(run, command=cut_off)) == (Ended(exit_code=1), "")
+    assert ends(replace(run, command=cut_off, shell=("sh", "-e"))) == (Ended(exit_code=0), "taken for whole\n")
+    assert ends(replace(run, command="[[ a == a ]] && exit 127")) == (Ended(exit_code=127), "")
+
+
+@pytest.mark.parametrize("program", ["bash", "/opt/none/bash"])
+def test_an_image_without_the_shell_says_so(run: ContainerRun, without_bash: str, program: str) -> None:
+    """And how to go on; a command that is not found, or ends with the same code, is still the command's own end."""
+    tried = replace(run, image=without_bash)
+    with pytest.raises(StalledError, match=f"the image has no {program}, .* such as shell: sh -e") as refused:
+        ends(replace(tried, shell=(program, "-e")))
+    assert refused.value.reason == "ShellMissing"
+    assert left(run) == []
+    ended, said = ends(replace(tried, shell=("sh", "-e"), command="bash -c true"))
+    assert (ended, "bash: not found" in said) == (Ended(exit_code=127), True)
+
+
 def test_what_takes_too_long_is_ended(run: ContainerRun) -> None:
     """The time limit kills even what does not want to go, and says so."""
     ended, said = ends(replace(run, command="trap '' TERM; echo begun; while :; do sleep 60; done", time_s=2))
