@@ -27,6 +27,8 @@ _CONVERT_S = 7200.0
 _MEMORY_MIB = 2048
 _WALLTIME_S = 3600
 _BUSY = frozenset({"ConversionBusy", "UploadBusy"})
+_LASTING = frozenset({"EnvironmentLost"})
+"""What another try would end with as well: the image itself has to be changed."""
 
 
 class Ask(Protocol):
@@ -223,10 +225,12 @@ class ClusterImages:
             raise self._error(error) from error
 
     def _error(self, error: ControllerError) -> ControllerError:
-        """Nothing of this needs a person before it is tried again; what is busy is only to be waited for."""
+        """Hardly anything of this needs a person before it is tried again; what is busy is only to be waited for."""
         message = f"cluster {self._cluster.name}: {error.message}"
         if error.reason in _BUSY:
             return WaitingError(error.reason, message, retry_after_s=15)
+        if error.reason in _LASTING:
+            return StalledError(error.reason, message)
         return TransientError(error.reason, message)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from importlib.resources import files
 
 from controller.containers.paths import bind_expression
 
@@ -70,14 +71,18 @@ def pulled(reference: str) -> str:
 
 
 def check_command(setup: str, containers: str) -> str:
-    """Return shell text that fails unless ``$sif`` can be read and run.
+    """Return shell text that fails unless ``$sif`` can be read and run, and gives its containers the image's environment.
 
-    Apptainer before 1.5.1 could write corrupt files without a word, so each is tried before anything relies on it.
+    Apptainer before 1.5.1 could write corrupt files without a word, so each is tried before anything relies on it. Of
+    an environment that is not the image's, the last line tells, behind ``environment-lost``.
     """
+    functions = (files("controller.containers") / "environment.sh").read_text(encoding="utf-8")
     return _after(
         setup,
+        f"{functions}
+"
         f'{_require(containers)} && "$container_program" inspect "$sif" >/dev/null '
-        '&& "$container_program" exec --cleanenv --no-home "$sif" true',
+        '&& "$container_program" exec --cleanenv --no-home "$sif" true && check_environment',
     )
 
 

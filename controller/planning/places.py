@@ -27,6 +27,7 @@ _OF_THE_IMAGE = frozenset(
         "ConversionFailed",
         "ConversionLost",
         "DiskFull",
+        "EnvironmentLost",
         "ImageMissing",
         "ImageNotFound",
         "RegistryUnauthorized",

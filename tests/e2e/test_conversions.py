@@ -22,8 +22,8 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 RECIPE = """
 FROM debian:trixie-slim AS all
 RUN mkdir -p /tiny/bin /tiny/dev /tiny/etc /tiny/proc /tiny/sys /tiny/tmp /tiny/var/tmp \\
- && cp /bin/sh /bin/true /bin/cat /bin/ls /tiny/bin/ \\
- && cp --parents -L $(ldd /bin/sh /bin/true /bin/cat /bin/ls | grep -o '/[^ ]*[^: ]' | sort -u) /tiny/
+ && cp /bin/bash /bin/sh /bin/true /bin/cat /bin/ls /tiny/bin/ \\
+ && cp --parents -L $(ldd /bin/bash /bin/sh /bin/true /bin/cat /bin/ls | grep -o '/[^ ]*[^: ]' | sort -u) /tiny/
 FROM scratch
 COPY --from=all /tiny/ /
 COPY word /word
@@ -194,6 +194,40 @@ def test_the_controller_converts(
         f"{identity(project)}.sif",
     ]
     assert list((project.state_dir / "publishing").iterdir()) == []
+
+
+@pytest.mark.parametrize("way", ["login", "job", "controller", "registry", "from"])
+def test_an_environment_that_a_sif_does_not_give(
+    project: Project, slurm: Slurm, sandbox: Sandbox, own_images: None, program: Path, way: str
+) -> None:
+    """By each way it is found before anything runs in the image: which variables, why, what to do; no SIF is left."""
+    recipe = f"{RECIPE}ENV A=1 BAD='$HOME `id`'\nENV WAY={way}\n"
+    cluster = slurm(containers="apptainer", convert_on=way if way in ("job", "controller") else "login")
+    registry = f"{sandbox.registry}/lab/lost-{SESSION}"
+    fields: dict[str, Any] = {"registry": registry} if way == "registry" else {}
+    spec = image(**fields)
+    context = {"image/Dockerfile": recipe, "image/word": f"{SESSION}\n"}
+    if way == "from":
+        project.commit(context)
+        named = f"{registry}:from"
+        built = ["docker", "build", "-q", "-t", named, str(project.clone / "image")]
+        for argv in (built, ["docker", "push", "-q", named], ["docker", "image", "rm", named]):
+            subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, timeout=300)
+        spec = {"kind": "Image", "name": f"tiny-{SESSION}", "from": named}
+    project.commit({"specs.yaml": documents(cluster, spec, reads())} | context)
+    path = {"PATH": f"{program}:{os.environ['PATH']}"}
+
+    def found() -> bool:
+        project.controller("reconcile", "--once", env=path)
+        return bool(project.task("says")["reason"] == "EnvironmentLost")
+
+    wait_for("the loss is found", found)
+    message = project.task("says")["message"]
+    assert "gone are A, BAD, WAY; what cannot be carried over is in BAD." in message
+    assert "Change ENV in the Dockerfile" in message
+    assert project.condition("Image", f"tiny-{SESSION}", "Stalled")[:2] == ("True", "EnvironmentLost")
+    assert left_in_images(sandbox, cluster, identity(project)) == []
+    assert project.planned(path) == []
 
 
 @pytest.mark.parametrize("place", ["login", "job"])

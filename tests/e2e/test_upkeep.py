@@ -16,8 +16,8 @@ Slurm = Callable[..., dict[str, Any]]
 RECIPE = """
 FROM debian:trixie-slim AS all
 RUN mkdir -p /tiny/bin /tiny/dev /tiny/etc /tiny/proc /tiny/sys /tiny/tmp /tiny/var/tmp \\
- && cp /bin/sh /bin/true /bin/cat /bin/sleep /tiny/bin/ \\
- && cp --parents -L $(ldd /bin/sh /bin/true /bin/cat /bin/sleep | grep -o '/[^ ]*[^: ]' | sort -u) /tiny/
+ && cp /bin/bash /bin/sh /bin/true /bin/cat /bin/sleep /tiny/bin/ \\
+ && cp --parents -L $(ldd /bin/bash /bin/sh /bin/true /bin/cat /bin/sleep | grep -o '/[^ ]*[^: ]' | sort -u) /tiny/
 FROM scratch
 COPY --from=all /tiny/ /
 COPY word /word

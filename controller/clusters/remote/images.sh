@@ -26,6 +26,7 @@ give_up() {
       die DiskFull "the disk or the quota is full ($(room)); make room, or set workdir elsewhere: $text"
       ;;
     *'neither apptainer nor singularity'*) die ContainerProgramMissing "$text" ;;
+    *'environment-lost '*) die EnvironmentLost "${2##*environment-lost }" ;;
   esac
   if [ -z "$upload" ]; then
     case $2 in
@@ -54,7 +55,10 @@ alone() {
 one_way() {
   output=$(eval "$build_command" 2>&1 </dev/null 9>&-) || { output="the conversion to SIF failed: $output"; return 1; }
   failpoint convert.build.after
-  output=$(eval "$check_command" 2>&1 </dev/null 9>&-) || { output="the new SIF does not run: $output"; return 1; }
+  output=$(eval "$check_command" 2>&1 </dev/null 9>&-) || {
+    case $output in *environment-lost*) ;; *) output="the new SIF does not run: $output" ;; esac
+    return 1
+  }
   failpoint convert.check.after
 }
 
@@ -70,7 +74,11 @@ make_sif() {
     rm -f "$sif"
     if one_way; then made=1; break; fi
     # Another way to compress mends nothing but what compressing broke.
-    case $output in *squash* | *zstd* | *ompress* | *'does not run'*) ;; *) break ;; esac
+    case $output in
+      *environment-lost*) break ;;
+      *squash* | *zstd* | *ompress* | *'does not run'*) ;;
+      *) break ;;
+    esac
   done
   if [ "$made" = 0 ]; then give_up ConversionFailed "$output"; fi
   # In place before the SIF is, so that every SIF has one beside it: its hash, then how it looks from outside.
