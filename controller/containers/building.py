@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from controller.model.errors import TransientError
+from controller.containers.buildfaults import fault_of
+from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.specs.dockerfiles import instructions
 
 TAIL = 15
 _LONGEST = 16_384
@@ -27,7 +29,6 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u20
 """C0, C1 (8-bit CSI among them), and what turns the direction of text round."""
 _STEP = re.compile(r"(?:\[\d+/\d+\] )?step (\d+)/(\d+) ?: ?(.*)", re.IGNORECASE)
 """``Step 4/7 : RUN make`` (Docker) and ``[1/2] STEP 4/7: RUN make`` (Podman)."""
-_CONTINUED = re.compile(r"\\[ \t]*$")
 
 
 @dataclass(slots=True)
@@ -52,11 +53,12 @@ class Follower:
 
         Raises:
             TransientError: the build failed (``BuildFailed``).
+            StalledError: a person has to change the Dockerfile first (``DockerfileInvalid``, ``BuildKitNeeded``).
         """
         for chunk in stream:
             if "error" in chunk:
                 self._end_line()
-                raise self._failed(str(chunk["error"]))
+                raise self.failed(str(chunk["error"]))
             self._take(_text_of(chunk))
         self._end_line()
         self.log.flush()
@@ -91,16 +93,17 @@ class Follower:
             self.line = line_of(self.dockerfile, int(number), instruction)
             self.say(self.step)
 
-    def _failed(self, said: str) -> TransientError:
-        """Return the error, with the step, where it stands, and the last lines."""
+    def failed(self, said: str) -> ControllerError:
+        """Return the error that an engine's words are, with the step, where it stands, and the last lines."""
         error = readable(said.strip().replace("\n", "; "))
         self.log.write(f"{error}\n")
         self.log.flush()
         place = f" (Dockerfile line {self.line})" if self.line is not None else ""
         lines = "\n".join(self._tail)
-        return TransientError(
-            "BuildFailed", f"image {self.name}: {self.step or 'the build'}{place} failed: {error}\n{lines}"
-        )
+        message = f"image {self.name}: {self.step or 'the build'}{place} failed: {error}"
+        if (fault := fault_of(error, self.dockerfile)) is not None:
+            return StalledError(fault.reason, f"{message}. {fault.remedy}\n{lines}".strip())
+        return TransientError("BuildFailed", f"{message}\n{lines}")
 
 
 def readable(line: str) -> str:
@@ -115,7 +118,7 @@ def line_of(dockerfile: str, number: int, instruction: str) -> int | None:
     Podman counts each stage by itself, so the text comes first and the number decides between equals.
     """
     wanted = _plain(instruction)
-    found = [(index, line) for index, (line, text) in enumerate(_instructions(dockerfile), 1) if _plain(text) == wanted]
+    found = [(index, line) for index, (line, text) in enumerate(instructions(dockerfile), 1) if _plain(text) == wanted]
     if not found:
         return None
     return next((line for index, line in found if index == number), found[0][1])
@@ -123,25 +126,6 @@ def line_of(dockerfile: str, number: int, instruction: str) -> int | None:
 
 def _plain(instruction: str) -> str:
     return " ".join(instruction.split()).casefold()
-
-
-def _instructions(dockerfile: str) -> list[tuple[int, str]]:
-    """Return each instruction, lines put together, with the line that it begins on. The escape character is ``\\``."""
-    found: list[tuple[int, str]] = []
-    begun, text = 0, ""
-    for number, raw in enumerate(dockerfile.splitlines(), 1):
-        if raw.lstrip().startswith("#") or (text and not raw.strip()):
-            continue
-        begun = begun if text else number
-        more = _CONTINUED.search(raw)
-        text += raw[: more.start()] if more else raw
-        if not more:
-            if text.strip():
-                found.append((begun, text.strip()))
-            text = ""
-    if text.strip():
-        found.append((begun, text.strip()))
-    return found
 
 
 def _text_of(chunk: Mapping[str, Any]) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
+from controller.containers.buildfaults import fault_of
 from controller.containers.building import Follower
 from controller.containers.oci import write_archive
 from controller.model.digests import short
-from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.model.errors import ControllerError, TransientError
 from controller.model.images import Build, Image, RegistryImage
 from controller.model.observed import EngineObservation
 from controller.model.stored import EngineImage
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 IDENTITY_LABEL = "controller.identity"
 _ANSWER_S = 20
 _BUILD_SILENCE_S = 3600
-_BAD_DOCKERFILE = re.compile(r"dockerfile parse error|unknown instruction|dockerfile: syntax error", re.IGNORECASE)
 
 
 class Engine:
@@ -78,8 +77,10 @@ class Engine:
         Raises:
             TransientError: the build failed (``BuildFailed``, with the step and the last lines) or the engine went
                 away (``EngineUnavailable``).
-            StalledError: the Dockerfile cannot be parsed (``DockerfileInvalid``).
+            StalledError: the Dockerfile has to be changed first (``DockerfileInvalid``, ``BuildKitNeeded``).
         """
+        from docker.errors import APIError
+
         with connected(_BUILD_SILENCE_S) as client:
             stream = client.build(
                 fileobj=context,
@@ -102,9 +103,11 @@ class Engine:
             )
             try:
                 follower.follow(stream)
-            except TransientError as error:
-                if _BAD_DOCKERFILE.search(error.message):
-                    raise StalledError("DockerfileInvalid", error.message) from error
+            except APIError as error:
+                # What cannot be parsed is refused before the first step.
+                said = str(error.explanation or error)
+                if fault_of(said, follower.dockerfile) is not None:
+                    raise follower.failed(said) from error
                 raise
             # A stream that was cut between two chunks looks like one that ended.
             if _id_of(client, image.identity) is None:
@@ -210,8 +213,6 @@ def connected(timeout_s: int) -> Iterator[APIClient]:
             client.close()
     except APIError as error:
         detail = str(error.explanation or error).strip()
-        if _BAD_DOCKERFILE.search(detail):
-            raise StalledError("DockerfileInvalid", detail) from error
         if error.status_code == 409:
             raise TransientError("ImageInUse", f"the Docker Engine keeps an image: {detail}") from error
         raise TransientError("EngineRefused", f"the Docker Engine refused: {detail}") from error

@@ -71,7 +71,7 @@ def pulled(reference: str) -> str:
 
 
 def check_command(setup: str, containers: str) -> str:
-    """Return shell text that fails unless ``$sif`` can be read and run, and gives its containers the image's environment.
+    """Return shell text that fails unless ``$sif`` can be read, runs, and gives containers the image's environment.
 
     Apptainer before 1.5.1 could write corrupt files without a word, so each is tried before anything relies on it. Of
     an environment that is not the image's, the last line tells, behind ``environment-lost``.

@@ -10,7 +10,6 @@ from controller.model.files import FileSet, Source
 from controller.model.images import Image
 from controller.model.problems import Problem
 
-
 DEFAULT_SHELL = ("bash", "-eo", "pipefail")
 """What runs a command where neither its spec nor its cluster names a shell: the script's path is the last argument."""
 

@@ -31,7 +31,8 @@ WITHOUT_SCHEDULER = re.compile(r"^(look|stage|specs|report)\.")
 RECIPE = """
 FROM debian:trixie-slim AS all
 RUN mkdir -p /tiny/bin /tiny/dev /tiny/etc /tiny/proc /tiny/sys /tiny/tmp /tiny/var/tmp \\
- && cp /bin/bash /bin/sh /bin/true /tiny/bin/ && cp --parents -L $(ldd /bin/bash /bin/sh /bin/true | grep -o '/[^ ]*[^: ]' | sort -u) /tiny/
+ && cp /bin/bash /bin/sh /bin/true /tiny/bin/ \\
+ && cp --parents -L $(ldd /bin/bash /bin/sh /bin/true | grep -o '/[^ ]*[^: ]' | sort -u) /tiny/
 FROM scratch
 COPY --from=all /tiny/ /
 LABEL word={word}

@@ -21,6 +21,7 @@ from tests.e2e.harness import wait_for
 
 pytestmark = pytest.mark.docker
 BASE = "debian:trixie-slim"
+SH = ("sh", "-e")
 
 
 @pytest.fixture
@@ -98,19 +99,19 @@ def test_a_failing_pipeline_is_a_failure(run: ContainerRun) -> None:
     """As a job's is on a cluster, by the same shell; another one can be named."""
     cut_off = "false | cat; echo taken for whole"
     assert ends(replace(run, command=cut_off)) == (Ended(exit_code=1), "")
-    assert ends(replace(run, command=cut_off, shell=("sh", "-e"))) == (Ended(exit_code=0), "taken for whole\n")
+    assert ends(replace(run, command=cut_off, shell=SH)) == (Ended(exit_code=0), "taken for whole\n")
     assert ends(replace(run, command="[[ a == a ]] && exit 127")) == (Ended(exit_code=127), "")
 
 
 @pytest.mark.parametrize("program", ["bash", "/opt/none/bash"])
 def test_an_image_without_the_shell_says_so(run: ContainerRun, without_bash: str, program: str) -> None:
     """And how to go on; a command that is not found, or ends with the same code, is still the command's own end."""
-    tried = replace(run, image=without_bash)
+    tried, words = replace(run, image=without_bash), (program, "-e")
     with pytest.raises(StalledError, match=f"the image has no {program}, .* such as shell: sh -e") as refused:
-        ends(replace(tried, shell=(program, "-e")))
+        ends(replace(tried, shell=words))
     assert refused.value.reason == "ShellMissing"
     assert left(run) == []
-    ended, said = ends(replace(tried, shell=("sh", "-e"), command="bash -c true"))
+    ended, said = ends(replace(tried, shell=SH, command="bash -c true"))
     assert (ended, "bash: not found" in said) == (Ended(exit_code=127), True)
 
 

@@ -86,11 +86,62 @@ def test_a_failing_step_is_named_with_its_line_and_last_words(bench: Bench) -> N
         bench.engine.tag(image)
 
 
-def test_a_dockerfile_that_cannot_be_parsed_needs_a_person(bench: Bench) -> None:
+INVALID = {
+    "unknown instruction": "RNU true",
+    "unknown flag": "RUN --nonsense true",
+    "unknown flag of COPY": "COPY --nonsense word /a",
+    "ENV without a value": "ENV A",
+    "half a substitution": "ENV A=${x",
+    "no JSON": "SHELL sh",
+    "bad name of an image": "FROM Upper:case",
+    "an empty name": "FROM $NOTHING",
+    "outside of the context": "COPY ../a /a",
+    "not in the context": "COPY nothing /a",
+}
+"""What never builds, with every engine, since it is wrong."""
+BUILDKIT = {
+    "cache": ("RUN --mount=type=cache,target=/c true", "In line 2, RUN --mount needs BuildKit"),
+    "network": ("RUN --network=none true", "In line 2, RUN --network needs BuildKit"),
+    "heredoc": ("RUN <<E\necho hi\nE", "In line 2, a heredoc (<<E) needs BuildKit"),
+    "heredoc of COPY": ("COPY <<-'EOF' /a\nhi\nEOF", "In line 2, a heredoc (<<EOF) needs BuildKit"),
+    "link": ("COPY --link word /a", "In line 2, COPY --link needs BuildKit"),
+    "chmod": ("COPY --chmod=755 word /a", "In line 2, COPY --chmod needs BuildKit"),
+}
+"""What Docker's builder behind the API does not have, and many a Dockerfile does."""
+
+
+@pytest.mark.parametrize("what", INVALID)
+def test_a_dockerfile_that_never_builds_needs_a_person(bench: Bench, what: str) -> None:
     with pytest.raises(StalledError) as caught:
-        bench.build(bench.image(), f"FROM {BASE}\nRNU true\n")
+        bench.build(bench.image(), f"FROM {BASE}\n{INVALID[what]}\n", {"word": "w"})
     assert caught.value.reason == "DockerfileInvalid"
-    assert "rnu" in caught.value.message.lower()
+    assert caught.value.message.startswith("image box: ")
+    assert "Correct the Dockerfile" in caught.value.message
+
+
+@pytest.mark.parametrize("what", BUILDKIT)
+def test_what_only_buildkit_has_is_built_or_says_so(bench: Bench, what: str) -> None:
+    """An engine whose builder does not have it says what needs it and how to go on; Podman's have more and more."""
+    text, said = BUILDKIT[what]
+    error = None
+    try:
+        bench.build(bench.image(), f"FROM {BASE}\n{text}\n", {"word": "w"})
+    except StalledError as raised:
+        error = raised
+    if error is None:
+        assert bench.kind == "podman"
+        return
+    assert (error.reason, said in error.message) == ("BuildKitNeeded", True), error.message
+    assert "use Podman 5 or later" in error.message
+
+
+def test_what_may_pass_by_itself_is_tried_again(bench: Bench) -> None:
+    """No network, a registry that is away, a program that fails; a line for BuildKit's front end harms nothing."""
+    for text in ("RUN echo unknown instruction; false", "FROM 127.0.0.1:1/none:x", "ADD http://127.0.0.1:1/x /x"):
+        with pytest.raises(TransientError) as caught:
+            bench.build(bench.image(), f"FROM {BASE}\n{text}\n")
+        assert caught.value.reason == "BuildFailed"
+    bench.build(bench.image(), f"# syntax=docker/dockerfile:1\nFROM {BASE}\nRUN true\n")
 
 
 def test_a_base_that_is_nowhere_is_a_failed_build(bench: Bench) -> None:

@@ -11,14 +11,25 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[3] / "controller" / "containers" / "environment.sh"
-PROGRAM = """#!/bin/bash
+PROGRAM = r"""#!/bin/bash
 # What the real one says of a SIF, as far as it is asked.
 case "$1 $2" in
-  'sif list') printf 'ID |GROUP |LINK |SIF POSITION |TYPE\\n1 |1 |NONE |32-33 |Def.FILE\\n2 |1 |NONE |3-4 |JSON.Generic\\n'
-    printf '3    |1       |NONE    |37487-38092               |JSON.Generic\\n' ;;
-  'sif info') if [ "$3" = 3 ]; then echo '  Name:         oci-config.json'; else echo '  Name: inspect-metadata.json'; fi ;;
+  'sif list')
+    printf 'ID   |GROUP   |LINK    |SIF POSITION (start-end)  |TYPE\n'
+    printf '1    |1       |NONE    |32176-32216               |Def.FILE\n'
+    printf '2    |1       |NONE    |32216-37487               |JSON.Generic\n'
+    printf '3    |1       |NONE    |37487-38092               |JSON.Generic\n'
+    ;;
+  'sif info')
+    if [ "$3" = 3 ]; then echo '  Name:         oci-config.json'; else echo '  Name:         inspect-metadata.json'; fi
+    ;;
   'sif dump') cat config.json ;;
-  exec*) case "$*" in *' env -0') if [ -e no-env ]; then exit 255; else cat environ; fi ;; *environ) cat environ ;; esac ;;
+  exec*)
+    case "$*" in
+      *' env -0') if [ -e no-env ]; then exit 255; else cat environ; fi ;;
+      *environ) cat environ ;;
+    esac
+    ;;
 esac
 """
 OWN = {"HOME": "/home/me", "LANG": "C", "PS1": "Apptainer> ", "APPTAINER_NAME": "x.sif", "PATH": "/bin"}
