@@ -16,6 +16,10 @@ from controller.planning.rate import free_at
 from controller.planning.verdicts import Wait, time_text
 
 LONGEST_WAIT_S = 3600.0
+LASTING = frozenset({"BuildKitNeeded", "DockerfileInvalid", "EnvironmentLost"})
+"""Reasons that lie in what an action's key names, so that only another key, or another program, ends otherwise."""
+LASTING_WAIT_S = 86_400.0
+"""After how long such an action is tried once more: the engine, or the cluster's Apptainer, may be another by then."""
 """Longer than any wait after a failure."""
 _UNDERWAY = {
     "build": ("Building", "its image is being built"),
@@ -84,8 +88,11 @@ class Draft:
         if key in self.history.underway:
             return underway(key)
         failure = self.history.failures.get(key)
+        if failure is None:
+            return None
         # A time that is further off was written by a clock that was ahead.
-        return failure if failure is not None and 0 < failure.next_try - self.now < LONGEST_WAIT_S else None
+        longest = 2 * LASTING_WAIT_S if failure.reason in LASTING else LONGEST_WAIT_S
+        return failure if 0 < failure.next_try - self.now < longest else None
 
     def room_on(self, cluster: Cluster) -> int:
         """Return how many more runs may be submitted to a cluster now."""

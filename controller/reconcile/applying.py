@@ -31,6 +31,7 @@ from controller.model.plans import (
     TestImage,
     limit_key,
 )
+from controller.planning.draft import LASTING, LASTING_WAIT_S
 from controller.reconcile import acting
 from controller.reconcile.hands import Hands, Outcomes
 from controller.reconcile.publishing import publish
@@ -198,13 +199,16 @@ def failure_key(action: Action, error: ControllerError) -> str:
 
 
 def failure_of(error: ControllerError, before: Failure | None, now: float) -> Failure:
-    """Return when to try again: doubling from 30 s to 30 min, a fifth more or less so that retries do not march."""
+    """Return when to try again: doubling from 30 s to 30 min, a fifth more or less so that retries do not march.
+
+    What would fail the same again, since the reason lies in what is asked for, is tried once a day.
+    """
     count = (before.count if before else 0) + 1
     delay = min(_FIRST_RETRY_S * 2 ** (count - 1), _LAST_RETRY_S) * random.uniform(0.8, 1.2)
     if isinstance(error, WaitingError):
         delay = error.retry_after_s
     if isinstance(error, StalledError):
-        delay = _LAST_RETRY_S
+        delay = LASTING_WAIT_S if error.reason in LASTING else _LAST_RETRY_S
     return Failure(
         reason=error.reason,
         message=error.message,

@@ -242,6 +242,16 @@ def test_a_failure_is_not_tried_again_before_its_time() -> None:
     assert kinds(plan(desired(job()), past=past, now=NOW + 6)) == ["SubmitBatch"]
 
 
+@pytest.mark.parametrize(("reason", "tried"), [("BuildKitNeeded", []), ("BuildFailed", ["SubmitBatch"])])
+def test_what_would_fail_the_same_again_is_held_back_for_a_day(reason: str, tried: list[str]) -> None:
+    """Any other time that is so far off was written by a clock that was ahead."""
+    [submit] = submits(plan(desired(job())))
+    failed = Failure(reason=reason, message="RUN --mount", count=1, next_try=NOW + 80_000, stalled=True)
+    past = history(failures={submit.key: failed})
+    assert kinds(plan(desired(job()), past=past)) == tried
+    assert kinds(plan(desired(job()), past=past, now=NOW + 80_001)) == ["SubmitBatch"]
+
+
 def test_a_mended_spec_is_tried_at_once() -> None:
     """Other resources make another action: the failure of the old one does not hold it back."""
     [submit] = submits(plan(desired(job())))

@@ -394,6 +394,8 @@ def test_an_error_says_when_it_is_worth_another_try() -> None:
     assert (waits.next_try, waits.waiting, waits.stalled) == (NOW + 7, True, False)
     stalled = failure_of(StalledError("AccountRejected", ""), None, NOW)
     assert (stalled.next_try, stalled.waiting, stalled.stalled) == (NOW + 1800, False, True)
+    lasting = failure_of(StalledError("BuildKitNeeded", ""), None, NOW)
+    assert (lasting.next_try, lasting.waiting, lasting.stalled) == (NOW + 86_400, False, True)
 
 
 def test_what_is_logged_while_acting_carries_the_pass(journal: Journal, carry_out: Any) -> None:
