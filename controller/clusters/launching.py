@@ -15,16 +15,15 @@ from controller.containers.sif import launch_lines
 from controller.model.images import Image, SifFile
 from controller.model.plans import SubmitBatch
 
-COMMAND = '/bin/sh -e "$2/command.sh"'
-"""The command's own shell, as words of the script."""
-
 
 def launch_script(batch: SubmitBatch, *, root: str, instance: str) -> str:
     """Return the script; its arguments are the run's directory, its control directory and the work directory."""
     lines = [remote_file("launch.sh")]
     begin = ': >"$2/phase.command" || exit 74\nfailpoint job.phase.after "$3"'
+    # The command's own shell, as words of the script: the same on a node and in an image.
+    command = f'{shlex.join(batch.job.shell)} "$2/command.sh"'
     if batch.image is None:
-        return "\n".join([*lines, begin, f"exec {COMMAND}"])
+        return "\n".join([*lines, _require(batch.job.shell[0]), begin, f"exec {command}"])
     gpus = batch.resources.gpus
     return "\n".join(
         [
@@ -38,10 +37,17 @@ def launch_script(batch: SubmitBatch, *, root: str, instance: str) -> str:
                 base=f"{root}/{instance}",
                 gpus=bool(gpus and gpus.count),
                 binds=(*batch.cluster.binds, *batch.job.binds),
-                command=COMMAND,
+                command=command,
             ),
         ]
     )
+
+
+def _require(program: str) -> str:
+    """Return the line that ends where a node lacks a shell. Whether an image does is seen afterwards (``job.sh``)."""
+    text = f"controller: there is no {program} on this node"
+    marked = f'{{ echo {shlex.quote(text)} >&2; : >"$2/phase.shell-missing"; exit 127; }}'
+    return f"type -P -- {shlex.quote(program)} >/dev/null || {marked}"
 
 
 def _check(image: Image, root: str) -> str:

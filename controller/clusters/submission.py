@@ -68,6 +68,7 @@ def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance:
         "batch": batch.batch,
         "login": "-l" if scheduler.login else "",
         "setup": batch.cluster.setup.rstrip(),
+        "shell": batch.job.shell[0],
         "files_tree": batch.job.files.tree if batch.job.files else "",
         "outputs": "\n".join(sorted({metric.file for metric in batch.job.results.metrics.values()})),
         "launch": launch_script(batch, root=root, instance=instance),
@@ -114,6 +115,7 @@ def _task_line(batch: SubmitBatch, index: int, planned: PlannedRun, root: str, i
         "image": batch.image.identity if batch.image else None,
         "files": batch.job.files.tree if batch.job.files else None,
         "command": planned.task.command,
+        "shell": list(batch.job.shell),
         "env": dict(planned.task.env),
     }
     own = {
@@ -125,8 +127,13 @@ def _task_line(batch: SubmitBatch, index: int, planned: PlannedRun, root: str, i
     }
     exports = [f"export {name}={shlex.quote(value)}" for name, value in {**own, **planned.task.env}.items()]
     tables = [_write_table(path, text) for path, text in planned.tables.items()]
-    script = "\n".join([*exports, *tables, planned.task.command, ""])
+    script = "\n".join([_begun(f"{root}/{instance}/control/{run.id}"), *exports, *tables, planned.task.command, ""])
     return f"{run.id}\t{_base64(json.dumps(lock, sort_keys=True))}\t{_base64(script)}\n"
+
+
+def _begun(control: str) -> str:
+    """The first line of a command's script: it leaves a mark that the shell has begun it; see ``job.sh``."""
+    return f"true >{shlex.quote(f'{control}/phase.begun')} || true"
 
 
 def _write_table(path: str, text: str) -> str:

@@ -29,7 +29,7 @@ CANCELLED_OWNER = "cancelled"
 _CLAIM_LOST = 75
 _NOT_RECORDED = 74
 _KILLED = 137
-_IMAGE_PHASES = {
+_LACKING = {
     "image-missing": (
         "ImageMissing",
         "its image's SIF was not there, or could not be read, when the run started; the command was not run. "
@@ -40,8 +40,14 @@ _IMAGE_PHASES = {
         "its image's SIF is not the one that was made, or that the spec gives the hash of; the command was not run. "
         "An image of ours is made again before the next run: rerun the job, or name ImageChanged in retries.on",
     ),
+    "shell-missing": (
+        "ShellMissing",
+        "the shell that its command is run by is not there (stderr says which, and where); nothing of the command was "
+        "run. Name one that is, such as shell: sh -e, in the job, its Workflow or the cluster's defaults, or add it to "
+        "the image",
+    ),
 }
-"""What a run says was wrong with its image -> reason and message."""
+"""What a run says that it lacked -> reason and message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +160,8 @@ def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRe
         reason, message = "SetupFailed", f"the cluster's setup ended with exit code {code}"
     elif event.phase == "files":
         reason, message = "FilesUnavailable", "the job's files could not be copied into the run directory"
-    elif event.phase in _IMAGE_PHASES:
-        reason, message = _IMAGE_PHASES[event.phase]
+    elif event.phase in _LACKING:
+        reason, message = _LACKING[event.phase]
     return replace(record, state=TaskState.FAILED, reason=reason, message=message)
 
 

@@ -1,6 +1,6 @@
 # The job on the cluster: claims its run, has the command run in a child, says how it ended. Before this part stand the
 # variables inherited (the environment as it came, see submission.py), base, root, batch, login ("-l" where the child
-# begins as a login shell), setup, files_tree, outputs (paths, a line each) and launch (text of the child's second
+# begins as a login shell), setup, shell (program that runs the command), files_tree, outputs (paths, a line each) and launch (text of the child's second
 # script), and the functions scheduler_identity (sets job_id and index) and scheduler_exports (what the command's
 # environment needs besides).
 #
@@ -241,10 +241,15 @@ clear_up() {
 # phase_reached: what the child was at when it ended.
 phase_reached() {
   local each
-  for each in command image-missing image-changed setup; do
+  for each in command shell-missing image-missing image-changed setup; do
     if [ -e "$control/phase.$each" ]; then echo "$each"; return; fi
   done
   echo profile
+}
+
+# image_lacks_shell: whether the container program says so. Asked where the command has not begun: its words are no user's.
+image_lacks_shell() {
+  tail -c 4000 "$control/stderr" 2>/dev/null | grep -aF -- "$shell" | grep -aqiE 'not found|no such file'
 }
 
 rm -f "$control"/phase.* "$control/stopped.json"
@@ -272,7 +277,15 @@ failpoint job.command.after
 clear_up
 phase=$(phase_reached)
 case $phase in
-  command | image-*) ;;
+  command)
+    if [ ! -e "$control/phase.begun" ]; then
+      if image_lacks_shell; then fail shell-missing "$((code ? code : 127))" "there is no $shell in the image"; fi
+      if [ "$code" = 0 ]; then
+        fail command 1 "$shell ended with 0 and has not begun the command: a file that it reads first ends it (BASH_ENV, a profile), or the command may not write to $control (binds)"
+      fi
+    fi
+    ;;
+  shell-* | image-*) ;;
   setup) if [ "$code" = 0 ]; then fail setup 1 "the cluster's setup ended its shell before the command"; fi ;;
   profile)
     tail -c 1500 "$control/profile.out" >>"$control/stderr" 2>/dev/null

@@ -14,12 +14,13 @@ import pytest
 from controller.clusters.cluster import SubmitEnd, Submitted
 from controller.clusters.scripts import LAST_MEMBER
 from controller.model.conditions import TaskState
-from controller.model.resources import Resources
+from controller.model.resources import DEFAULT_SHELL, Resources
 from controller.planning.absorb import absorb
 from tests.contract.schedulers.places import Place, commands
 from tests.unit.planning import values
 from tests.unit.planning.values import task
 
+SH = ("sh", "-e")
 NASTY = {
     "QUOTES": "a'b\"c`d",
     "DOLLAR": "$HOME ${X} $(id) \\$",
@@ -293,6 +294,55 @@ def test_setup_runs_before_the_command_and_its_failure_is_named(place: Place) ->
     [bad] = place.submit(task("bad", command="echo ran"))
     done = place.ends(bad)
     assert (done.reason, done.exit_code, done.stderr_tail.strip()) == ("SetupFailed", 9, "no such module")
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "code", "said"),
+    [
+        (DEFAULT_SHELL, "cat missing 2>/dev/null | tee out; echo never", 1, ""),
+        (DEFAULT_SHELL, "yes | head -1; echo never", 141, "y\n"),
+        (DEFAULT_SHELL, "{ yes || true; } | head -1; a=(1 2); [[ ${a[1]} == 2 ]] && echo {a,b}", 0, "y\na b\n"),
+        (SH, "cat missing 2>/dev/null | tee out; echo '{a,b}' {a,b} | tr -d x", 0, "{a,b} {a,b}\n"),
+        (("bash",), "false; echo on; exit 7", 7, "on\n"),
+        (("bash", "-l"), 'shopt -q login_shell && echo "$0" | grep -o "[^/]*$"', 0, "command.sh\n"),
+    ],
+)
+def test_a_command_is_run_by_its_shell(
+    place: Place, words: tuple[str, ...], command: str, code: int, said: str
+) -> None:
+    """A failing pipeline is a failure, also one that ends by SIGPIPE; another shell has its own ways."""
+    [mine] = place.submit(task(command=command), shell=words)
+    done = place.ends(mine)
+    assert (done.exit_code, done.reason) == (code, "ExitCode" if code else "Completed")
+    assert place.stdout(mine) == said
+
+
+def test_a_node_without_the_shell_says_so(place: Place) -> None:
+    """Nothing of the command has run, and what a command itself ends with is never taken for that."""
+    words = ("/opt/none/mksh", "-e")
+    [missing] = place.submit(task(command="echo ran"), shell=words)
+    done = place.ends(missing)
+    assert (done.state, done.reason, done.exit_code) == (TaskState.FAILED, "ShellMissing", 127)
+    assert done.stderr_tail.strip() == "controller: there is no /opt/none/mksh on this node"
+    assert "such as shell: sh -e" in done.message
+    assert place.stdout(missing) == ""
+    for number, (command, code) in enumerate([("nosuchprogram", 127), ("echo bash: not found >&2; exit 127", 127)]):
+        [mine] = place.submit(task(f"own-{number}", command=command))
+        done = place.ends(mine)
+        assert (done.reason, done.exit_code, "not found" in done.stderr_tail) == ("ExitCode", code, True)
+
+
+def test_a_shell_that_ends_before_the_command_has_not_succeeded(place: Place) -> None:
+    """bash reads the file that BASH_ENV names, if a site sets it: one that says "exit" ends it with 0."""
+    place.cluster = replace(place.cluster, setup="echo exit 0 >noise.sh; export BASH_ENV=$PWD/noise.sh")
+    [mine] = place.submit(task(command="echo ran"))
+    done = place.ends(mine)
+    assert (done.state, done.reason) == (TaskState.FAILED, "ExitCode")
+    assert "has not begun the command: a file that it reads first ends it (BASH_ENV" in done.stderr_tail
+    place.cluster = replace(place.cluster, setup="echo 'say() { echo said; }' >noise.sh; export BASH_ENV=$PWD/noise.sh")
+    [fine] = place.submit(task("fine", command="say"))
+    assert place.ends(fine).state is TaskState.SUCCEEDED
+    assert place.stdout(fine) == "said\n"
 
 
 def test_spool_files_go_once_they_are_acknowledged(place: Place) -> None:
