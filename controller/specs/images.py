@@ -10,6 +10,7 @@ from controller.model.files import FileSet
 from controller.model.images import Build, Image, ImageTest, Origin, RegistryImage, SifFile
 from controller.specs.absent import Absent
 from controller.specs.assembly import DIGEST_VERSION, Assembly, InvalidError, PlacedSpec
+from controller.specs.dockerfiles import buildkit_only
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.ignore import BadPatternError
 from controller.specs.image_tests import image_test
@@ -33,7 +34,7 @@ from controller.specs.templates import (
     builtin_names,
     read_template,
 )
-from controller.specs.yaml_loader import Path
+from controller.specs.yaml_loader import MAX_BYTES, Path
 
 _WAYS = ("build", "from", "sif")
 _ASIDE = (("build", "args"), ("build", "target"))
@@ -62,7 +63,9 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
         test=test,
         rebuild=str(data.get("rebuild", "")),
         registry=document.spec.data.get("registry"),
-        notice="; ".join(filter(None, (_notice(answer), str(missing or "")))),
+        notice="; ".join(
+            filter(None, (_notice(answer), str(missing or ""), _buildkit(assembly, document, origin, answer)))
+        ),
         labels=dict(data.get("labels", {})),
     )
 
@@ -138,6 +141,25 @@ def _missing(assembly: Assembly, document: PlacedSpec, origin: Origin, answer: A
     if missing and "repo" not in build:
         assembly.warn(document, ("build", "template" if name else "context"), str(missing), missing.remedy)
     return missing
+
+
+def _buildkit(assembly: Assembly, document: PlacedSpec, origin: Origin, answer: Answer | None) -> str:
+    """Return what of a Dockerfile only BuildKit understands, and warn of it where the context is named.
+
+    Said, not refused: Podman's builder has most of it, and which engine builds is not known here.
+    """
+    if not isinstance(origin, Build) or origin.template or not origin.context.entries:
+        return ""
+    tree = answer.tree if isinstance(answer, PinnedTree) else assembly.tree
+    entry = next(each for each in origin.context.entries if each.path == origin.dockerfile)
+    only = list(buildkit_only(tree.read(entry.oid, limit=MAX_BYTES).decode("utf-8", "replace")))
+    if not only:
+        return ""
+    places = ", ".join(f"{each.what} (line {each.line})" for each in only[:5])
+    said = f"{origin.dockerfile} has what only BuildKit and Podman 5 or later understand: {places}"
+    at = "dockerfile" if "dockerfile" in document.spec.data["build"] else "context"
+    assembly.warn(document, ("build", at), said, f"with a Docker Engine: {only[0].remedy}")
+    return said
 
 
 def sources_of(documents: Mapping[str, PlacedSpec]) -> list[Source]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.specs.dockerfiles import buildkit_only
+from tests.unit.specs.trees import desired, headlines
 
 ONLY = {
     "RUN --mount=type=cache,target=/c make": [(2, "RUN --mount")],
@@ -47,3 +48,17 @@ def test_what_only_buildkit_understands(text: str) -> None:
 @pytest.mark.parametrize("text", NONE)
 def test_what_every_builder_understands(text: str) -> None:
     assert list(buildkit_only(f"# syntax=docker/dockerfile:1\nFROM x\n{text}\n")) == []
+
+
+def test_validate_warns_of_it_before_any_build() -> None:
+    """At the context, with the line of the Dockerfile; the image is valid, since another engine may build it."""
+    spec = "kind: Image\nname: x\nbuild: {context: img}\n"
+    result = desired({"a.yaml": spec, "img/Dockerfile": "FROM x\nRUN --mount=type=cache,target=/c make\n"})
+    assert headlines(result) == []
+    (warning,) = result.warnings
+    assert (warning.path, warning.line) == ("a.yaml", 3)
+    assert warning.message.endswith("understand: RUN --mount (line 2)")
+    assert "leave it out" in warning.remedy
+    assert result.images["x"].notice == warning.message
+    fine = desired({"a.yaml": spec, "img/Dockerfile": "# syntax=docker/dockerfile:1\nFROM x\nRUN make\n"})
+    assert (fine.warnings, fine.images["x"].notice) == ((), "")
