@@ -79,8 +79,7 @@ def check_command(setup: str, containers: str) -> str:
     functions = (files("controller.containers") / "environment.sh").read_text(encoding="utf-8")
     return _after(
         setup,
-        f"{functions}
-"
+        f"{functions}\n"
         f'{_require(containers)} && "$container_program" inspect "$sif" >/dev/null '
         '&& "$container_program" exec --cleanenv --no-home "$sif" true && check_environment',
     )

@@ -19,7 +19,7 @@ from controller.specs.outside import Answer
 from controller.specs.outside import Source as Outside
 from controller.specs.partial import touches
 from controller.specs.tree import Tree
-from controller.specs.verdicts import Spec
+from controller.specs.verdicts import Spec, VerdictCache
 from controller.specs.yaml_loader import MAX_BYTES, Path
 
 DIGEST_VERSION = 1
@@ -69,6 +69,8 @@ class Assembly:
     """Files that may hold more than is known of them."""
     outside: Mapping[Outside, Answer] = field(default_factory=dict)
     """What is in force for what lies outside of the commit."""
+    cache: VerdictCache | None = None
+    """What is known of blobs by their ids."""
     warnings: list[Problem] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     passing: set[str] = field(default_factory=set)

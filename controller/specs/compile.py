@@ -40,7 +40,7 @@ def load(tree: Tree, *, cache: VerdictCache | None = None, resolve: Resolve = of
     files = Files(tree)
     candidates, problems = spec_files(tree, files.entries)
     checker = Checker()
-    compiler = _Compiler(tree, files, problems, resolve)
+    compiler = _Compiler(tree, files, problems, resolve, cache)
     for entry in candidates:
         compiler.take(entry, _verdict(tree, entry, checker, cache))
     return compiler.desired()
@@ -94,6 +94,7 @@ class _Compiler:
     files: Files
     problems: list[Problem]
     resolve: Resolve
+    cache: VerdictCache | None
     files_read: int = 0
     documents: dict[str, list[_Placed]] = field(default_factory=lambda: defaultdict(list))
     partials: list[PlacedSpec] = field(default_factory=list)
@@ -120,7 +121,9 @@ class _Compiler:
 
     def desired(self) -> Desired:
         """Return the result; called once, after the last ``take``."""
-        assembly = Assembly(tree=self.tree, files=self.files, problems=self.problems, unread=self.unread)
+        assembly = Assembly(
+            tree=self.tree, files=self.files, problems=self.problems, unread=self.unread, cache=self.cache
+        )
         single = self._without_duplicates(assembly)
         assembly.broken |= self.suspects - single.keys()
         assembly.outside = self.resolve(sources_of(single))

@@ -7,9 +7,15 @@ Docker 20.10 and 28. Podman's builder understands most of it. Must not know whic
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+
+from controller.specs.schemas import schema_version
+from controller.specs.tree import Tree
+from controller.specs.verdicts import VerdictCache
+from controller.specs.yaml_loader import MAX_BYTES
 
 _CONTINUED = re.compile(r"\\[ \t]*$")
 _FLAGS = re.compile(r"(?:--[a-z-]+(?:=(?:\"[^\"]*\"|\S)*)?\s+)+")
@@ -85,3 +91,23 @@ def buildkit_only(text: str) -> Iterator[BuildKitOnly]:
                 if behind < line:
                     yield BuildKitOnly(line, f"a heredoc (<<{mark})", HEREDOC_REMEDY)
                 behind = end + 1
+
+
+def buildkit_only_in(tree: Tree, oid: str, cache: VerdictCache | None) -> list[BuildKitOnly]:
+    """Return the same of a blob; one that the cache knows is not read again."""
+    if cache is None:
+        return list(buildkit_only(_text(tree, oid)))
+    key, version = f"{oid} buildkit", schema_version()
+    kept = cache.get(key, version)
+    if kept is not None:
+        try:
+            return [BuildKitOnly(*each) for each in json.loads(kept)]
+        except (TypeError, ValueError):
+            pass  # spoilt: it costs reading the blob
+    found = list(buildkit_only(_text(tree, oid)))
+    cache.put(key, version, json.dumps([astuple(each) for each in found]).encode())
+    return found
+
+
+def _text(tree: Tree, oid: str) -> str:
+    return tree.read(oid, limit=MAX_BYTES).decode("utf-8", "replace")

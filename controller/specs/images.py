@@ -10,7 +10,7 @@ from controller.model.files import FileSet
 from controller.model.images import Build, Image, ImageTest, Origin, RegistryImage, SifFile
 from controller.specs.absent import Absent
 from controller.specs.assembly import DIGEST_VERSION, Assembly, InvalidError, PlacedSpec
-from controller.specs.dockerfiles import buildkit_only
+from controller.specs.dockerfiles import buildkit_only_in
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.ignore import BadPatternError
 from controller.specs.image_tests import image_test
@@ -34,7 +34,7 @@ from controller.specs.templates import (
     builtin_names,
     read_template,
 )
-from controller.specs.yaml_loader import MAX_BYTES, Path
+from controller.specs.yaml_loader import Path
 
 _WAYS = ("build", "from", "sif")
 _ASIDE = (("build", "args"), ("build", "target"))
@@ -152,7 +152,7 @@ def _buildkit(assembly: Assembly, document: PlacedSpec, origin: Origin, answer: 
         return ""
     tree = answer.tree if isinstance(answer, PinnedTree) else assembly.tree
     entry = next(each for each in origin.context.entries if each.path == origin.dockerfile)
-    only = list(buildkit_only(tree.read(entry.oid, limit=MAX_BYTES).decode("utf-8", "replace")))
+    only = buildkit_only_in(tree, entry.oid, assembly.cache)
     if not only:
         return ""
     places = ", ".join(f"{each.what} (line {each.line})" for each in only[:5])

@@ -86,14 +86,14 @@ def with_environment(saved: bytes, env: dict[str, str]) -> bytes:
     return target.getvalue()
 
 
-def converted(sandbox: Sandbox, archive: bytes, setup: str = "") -> tuple[int, str, dict[str, str]]:
+def converted(sandbox: Sandbox, archive: bytes, before: str = ":") -> tuple[int, str, dict[str, str]]:
     """Convert and check on the cluster; return the exit code, what was said, and what a container sees in fact."""
     place = f"/tmp/environment-{uuid.uuid4().hex}"
-    build, check = sif.build_command("", "apptainer", sif.ARCHIVE), sif.check_command(setup, "apptainer")
+    build, check = sif.build_command("", "apptainer", sif.ARCHIVE), sif.check_command("", "apptainer")
     script = f"""
 mkdir {place} && cd {place} && cat >image.tar && archive=$PWD/image.tar sif=$PWD/image.sif way=
 ({build}) >build.out 2>&1 || {{ cat build.out; exit 9; }}
-({check}) >said 2>/dev/null
+({before}; {check}) >said 2>/dev/null
 code=$?
 apptainer exec --cleanenv --no-home image.sif cat /proc/self/environ >environ 2>/dev/null
 printf '%s\\0' "$code" "$(cat said)"; cat environ
@@ -113,7 +113,7 @@ def _quoted(text: str) -> str:
 def test_what_survives_is_not_refused(sandbox: Sandbox, saved: bytes) -> None:
     """Unusual values as they stand in real images; what a site adds to every container is not taken for a change."""
     archive = with_environment(saved, {"PATH": "/opt/x:/usr/bin:/bin", **SURVIVES})
-    code, said, _ = converted(sandbox, archive, setup="export APPTAINERENV_CONDA=other SINGULARITYENV_EMPTY=x")
+    code, said, _ = converted(sandbox, archive, before="export APPTAINERENV_CONDA=other SINGULARITYENV_EMPTY=x")
     assert (code, said) == (0, "")
 
 
