@@ -240,3 +240,5 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     resume_at: float | None = None
     """When something that a limit keeps waiting may go on; None where nothing waits for that."""
+    recalled: Mapping[str, RunRecord] = field(default_factory=dict)
+    """Runs by id of which the status branch tells more than the journal and this look."""

@@ -27,6 +27,10 @@ class History:
     trials: Mapping[str, Trial] = field(default_factory=dict)
     underway: frozenset[str] = frozenset()
     statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
+    published: Mapping[str, ResourceStatus] = field(default_factory=dict)
+    """What the status branch says of resources, by ``Kind/name``, where this controller may know less."""
+    last_seen: Mapping[str, float] = field(default_factory=dict)
+    """Cluster -> when it last answered."""
     paths: Mapping[str, str] = field(default_factory=dict)
     build_logs: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Name of an image -> where the log of its newest build is."""

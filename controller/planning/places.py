@@ -14,7 +14,16 @@ from controller.planning.conversions import CONVERTING
 from controller.planning.draft import underway
 from controller.planning.history import History
 from controller.planning.trials import gate_of, trial_details, trial_of, untested
-from controller.planning.verdicts import NEEDS_A_PERSON, PROGRESSING, SETTLED, Verdict, Wait, conditions, with_problem
+from controller.planning.verdicts import (
+    NEEDS_A_PERSON,
+    PROGRESSING,
+    SETTLED,
+    Verdict,
+    Wait,
+    conditions,
+    time_text,
+    with_problem,
+)
 
 _OF_THE_IMAGE = frozenset(
     {
@@ -39,10 +48,15 @@ _OF_THE_IMAGE = frozenset(
 """Reasons of a task's wait that are the image's as well."""
 
 
-def cluster_status(desired: Desired, cluster: Cluster, observed: Observed) -> ResourceStatus:
-    """Return what is said of a cluster."""
+def cluster_status(desired: Desired, cluster: Cluster, observed: Observed, history: History) -> ResourceStatus:
+    """Return what is said of a cluster. One that does not answer keeps what is known of it."""
     seen = observed.clusters.get(cluster.name)
     details: dict[str, str] = {"scheduler": cluster.scheduler}
+    if seen is None or not seen.reachable:
+        key = f"Cluster/{cluster.name}"
+        earlier = history.published.get(key) or history.statuses.get(key)
+        details = {**(earlier.details if earlier else {}), **details}
+        details["last_seen"] = time_text(history.last_seen.get(cluster.name)) or details.get("last_seen", "")
     if seen is None:
         ready = (Truth.UNKNOWN, "NotObserved", "it was not looked at in this pass")
     elif not seen.reachable:

@@ -6,6 +6,8 @@ of everything. Nothing is planned on a cluster, image or spec that could not be 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.model.observed import Observed
 from controller.model.plans import Plan, PlannedRun
 from controller.model.resources import Desired, Job
@@ -17,6 +19,7 @@ from controller.planning.history import History
 from controller.planning.latevalues import filled
 from controller.planning.provision import plan_unused_image
 from controller.planning.readiness import standing_of
+from controller.planning.recall import recalled
 from controller.planning.statuses import statuses_of
 from controller.planning.verdicts import Wait
 from controller.planning.wanted import cancels_in
@@ -24,6 +27,9 @@ from controller.planning.wanted import cancels_in
 
 def make_plan(desired: Desired, observed: Observed, history: History, *, now: float) -> Plan:
     """Return what one pass is to do. Runs in ``history`` must have been brought up to date with ``observed``."""
+    known = recalled(desired, observed, history)
+    if known:
+        history = replace(history, runs={**history.runs, **known})
     draft = Draft(desired=desired, observed=observed, history=history, now=now)
     cancels, holds = hold_back(cancels_in(draft), desired, history)
     for cancel in cancels:
@@ -37,9 +43,12 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
         commit=desired.commit,
         actions=tuple(draft.actions.values()),
         needs=draft.needs,
-        statuses=statuses_of(desired, observed, history, waits=draft.waits, holds=holds, now=now),
+        statuses=statuses_of(
+            desired, observed, history, waits=draft.waits, holds=holds, recalled=known.keys(), now=now
+        ),
         holds=holds,
         resume_at=draft.resume_at,
+        recalled=known,
     )
 
 

@@ -46,14 +46,19 @@ def standing_of(draft: Draft, job: Job, cluster: Cluster, task: Task) -> Standin
 
 def may_retry(retries: Retries, records: list[RunRecord]) -> bool:
     """Whether a task whose last run failed has an attempt left for that reason."""
-    failed = [record for record in records if record.state is TaskState.FAILED]
-    return len(failed) <= retries.max and records[-1].reason in retries.on
+    return _failures(records) <= retries.max and records[-1].reason in retries.on
+
+
+def _failures(records: list[RunRecord]) -> int:
+    """Return how many attempts have failed. One that no record is left of has, or the next would not have begun."""
+    forgotten = records[-1].run.attempt - len(records)
+    return sum(record.state is TaskState.FAILED for record in records) + max(0, forgotten)
 
 
 def _backoff(retries: Retries, records: list[RunRecord], now: float) -> Wait | None:
     """The wait doubles with each failure; a fifth more or less by the run's id, so that retries do not march."""
     last = records[-1]
-    failures = sum(record.state is TaskState.FAILED for record in records)
+    failures = _failures(records)
     spread = 0.8 + 0.4 * int.from_bytes(sha256(last.id.encode()).digest()[:2], "big") / 0xFFFF
     due = (last.ended or last.intended_at) + retries.backoff_s * 2 ** (failures - 1) * spread
     if now >= due:

@@ -6,7 +6,7 @@ the same thing, or every pass would be a commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from controller.model.conditions import ResourceStatus, Truth
@@ -16,8 +16,9 @@ from controller.model.resources import Desired, Job, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.history import History, latest_by_task
 from controller.planning.places import cluster_status, image_status
+from controller.planning.recall import Sightings
 from controller.planning.stuck import stuck
-from controller.planning.tasks import removed_statuses, work_status
+from controller.planning.tasks import broken_tasks, removed_statuses, work_status
 from controller.planning.verdicts import SETTLED, Verdict, Wait, conditions, time_text, with_problem
 
 
@@ -28,15 +29,17 @@ def statuses_of(
     *,
     waits: Mapping[str, Wait],
     holds: Sequence[Hold],
+    recalled: Collection[str],
     now: float,
 ) -> tuple[ResourceStatus, ...]:
     """Return the status of every resource that the commit names, in order of kind and name.
 
-    ``waits`` maps task id to why it does not run yet.
+    ``waits`` maps task id to why it does not run yet; ``recalled`` are the runs that are told of as published.
     """
-    statuses = [cluster_status(desired, cluster, observed) for cluster in desired.clusters.values()]
+    statuses = [cluster_status(desired, cluster, observed, history) for cluster in desired.clusters.values()]
     statuses += [image_status(desired, image, observed, history, waits) for image in desired.images.values()]
     latest = latest_by_task(history.runs.values())
+    sight = Sightings(observed=observed, last_seen=history.last_seen, recalled=frozenset(recalled))
     active: dict[str, list[RunRecord]] = {}
     for record in history.active():
         active.setdefault(record.run.job, []).append(record)
@@ -51,7 +54,18 @@ def statuses_of(
     for key, jobs in owners.items():
         mine = [record for name, records in active.items() if owner_of(name) == key for record in records]
         statuses.append(
-            work_status(desired, key, jobs, latest=latest, active=mine, waits=waits, holds=holds, stuck=needing)
+            work_status(
+                desired,
+                key,
+                jobs,
+                latest=latest,
+                active=mine,
+                waits=waits,
+                holds=holds,
+                stuck=needing,
+                sight=sight,
+                published=history.published.get(key),
+            )
         )
     known = {status.key for status in statuses}
     statuses += [s for s in removed_statuses(desired, active, holds, history) if s.key not in known]
@@ -65,9 +79,10 @@ def statuses_of(
 def _broken_statuses(desired: Desired, history: History, said: set[str]) -> list[ResourceStatus]:
     """Resources that the commit names and nobody can read, and that no earlier commit could stand in for.
 
-    A name that was only found in what cannot be read is no resource, unless there has been one.
+    What is published of one stands: nobody knows that it is not asked for any more. A name that was only found in what
+    cannot be read is no resource, unless there has been one.
     """
-    certain = {problem.resource for problem in desired.problems} | history.paths.keys()
+    certain = {problem.resource for problem in desired.problems} | history.paths.keys() | history.published.keys()
     statuses = []
     for key in sorted(desired.broken - said - (desired.suspects - certain)):
         kind, _, name = key.partition("/")
@@ -75,17 +90,13 @@ def _broken_statuses(desired: Desired, history: History, said: set[str]) -> list
         _, reason, message = verdict.stalled if verdict.stalled[0] is Truth.TRUE else verdict.reconciling
         verdict = replace(verdict, ready=(Truth.FALSE, reason, message))
         path = next((problem.path for problem in desired.problems if problem.resource == key), "")
-        before = history.statuses.get(key)
+        told = history.published.get(key)
+        if told is None:
+            before = history.statuses.get(key)
+            labels = before.labels if before is not None else {}
+            told = ResourceStatus(kind=kind, name=name, digest="", commit=desired.commit, labels=labels)
         statuses.append(
-            ResourceStatus(
-                kind=kind,
-                name=name,
-                digest="",
-                commit=desired.commit,
-                path=path,
-                labels=before.labels if before is not None else {},
-                conditions=conditions(verdict),
-            )
+            replace(told, path=path or told.path, conditions=conditions(verdict), tasks=broken_tasks(told, history))
         )
     return statuses
 

@@ -6,14 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from controller.model.conditions import ResourceStatus, TaskState, TaskStatus, Truth
+from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskState, TaskStatus, Truth
 from controller.model.digests import digest_of
 from controller.model.plans import Hold
 from controller.model.resources import Desired, Job, Task, owner_of
 from controller.model.runs import RunRecord
-from controller.planning.history import History
+from controller.planning.history import History, latest_by_task
+from controller.planning.recall import Sightings, place_in
 from controller.planning.verdicts import PROGRESSING, SETTLED, Verdict, Wait, conditions, time_text, with_problem
 
+TICK_OF = "scheduled_for.{}"
+"""Name of the detail that holds the time which a scheduled job stands for."""
+_SPEC_UNREADABLE = "its spec cannot be read, so its cluster was not asked"
 _WORST_FIRST = (
     TaskState.FAILED,
     TaskState.UNKNOWN,
@@ -36,24 +40,29 @@ def work_status(
     waits: Mapping[str, Wait],
     holds: Sequence[Hold],
     stuck: Mapping[str, Wait],
+    sight: Sightings,
+    published: ResourceStatus | None,
 ) -> ResourceStatus:
     """Return what is said of a job, or of a workflow with all its steps.
 
     ``active`` are the active runs of these jobs, whether they are still asked for or not; ``stuck`` maps ids of runs
-    to why a person is needed for them.
+    to why a person is needed for them. ``published`` is what the status branch says of the resource, where it may know
+    more.
     """
-    tasks, said = [], []
+    earlier = {entry.id: entry for entry in published.tasks} if published else {}
+    tasks, said, records = list[TaskStatus](), list[Wait](), list[RunRecord]()
     for job in jobs:
         for task in job.tasks:
             record, wait = latest.get((job.name, task.key, task.digest)), waits.get(task.id)
-            status = _task_status(task, record, wait)
+            status = _task_status(task, record, wait, earlier.get(task.id))
             if wait is None and record is not None and (wait := stuck.get(record.id)) is not None:
                 status = replace(status, reason=wait.reason, message=wait.message)
             tasks.append(status)
             said += [wait] if wait is not None else []
+            records += [record] if record is not None else []
     wanted = {(task.job, task.key, task.digest) for job in jobs for task in job.tasks}
     leaving = [record for record in active if (record.run.job, record.run.key, record.run.digest) not in wanted]
-    verdict = _judge(tasks, said)
+    verdict = sight.noted(_judge(tasks, said), records)
     if key in desired.stale:
         verdict = with_problem(verdict, desired, key)
     held = _held(holds, leaving)
@@ -80,27 +89,51 @@ def _details(jobs: Sequence[Job], leaving: Sequence[RunRecord]) -> dict[str, str
     details = {"files": "; ".join(notices)} if notices else {}
     if leaving:
         details["previous_runs"] = ", ".join(f"{record.id} {record.state}" for record in leaving)
+    details = {TICK_OF.format(job.name): job.tick for job in jobs if job.tick is not None}
+    if leaving:
+        details["previous_runs"] = ", ".join(f"{r.id} {r.state}" for r in leaving)
     return details
 
 
 def removed_statuses(
     desired: Desired, active: Mapping[str, Sequence[RunRecord]], holds: Sequence[Hold], history: History
 ) -> list[ResourceStatus]:
-    """Return what is said of jobs that are gone from the repository but still have active runs.
+    """Return what is said of jobs that are gone from the repository: those with active runs, or whose runs just ended.
 
-    ``active`` maps a job's name to its active runs.
+    ``active`` maps a job's name to its active runs. An end is said once, so that the branch's commits hold it; when it
+    has been, the resource is no longer told of.
     """
     gone: dict[str, list[RunRecord]] = {}
     for name, records in active.items():
         key = owner_of(name)
         if name not in desired.jobs and key not in desired.broken:
             gone.setdefault(key, []).extend(records)
+    wanted = {owner_of(name) for name in desired.jobs} | desired.broken
+    latest = latest_by_task(history.runs.values())
+    for key, status in sorted(history.published.items()):
+        if key not in wanted:
+            ended = _ended_since(status, latest)
+            if ended:
+                gone[key] = [*gone.get(key, ()), *ended]
     return [_removed_status(key, records, holds, history) for key, records in gone.items()]
+
+
+def _ended_since(status: ResourceStatus, latest: Mapping[tuple[str, str, str], RunRecord]) -> list[RunRecord]:
+    """Return the runs that are published as not ended, and have."""
+    records = [latest.get((*place_in(status, task.id), task.digest)) for task in status.tasks if not _is_over(task)]
+    return [record for record in records if record is not None and record.state in TERMINAL]
+
+
+def _is_over(task: TaskStatus) -> bool:
+    return task.state in TERMINAL
 
 
 def _removed_status(key: str, records: Sequence[RunRecord], holds: Sequence[Hold], history: History) -> ResourceStatus:
     held = _held(holds, records)
-    message = f"no longer in the repository; still active: {', '.join(record.id for record in records[:5])}"
+    active = [record.id for record in records if record.state not in TERMINAL]
+    message = "no longer in the repository; " + (
+        f"still active: {', '.join(active[:5])}" if active else "none of its runs is active any more"
+    )
     verdict = Verdict(
         ready=(Truth.FALSE, "Removed", message),
         reconciling=(Truth.TRUE, "Removing", message),
@@ -125,11 +158,33 @@ def _held(holds: Iterable[Hold], records: Iterable[RunRecord]) -> Hold | None:
     return next((hold for hold in holds if not ids.isdisjoint(hold.subjects)), None)
 
 
-def _task_status(task: Task, record: RunRecord | None, wait: Wait | None) -> TaskStatus:
-    if record is None or wait is not None or record.lapsed:
-        reason, message = (wait.reason, wait.message) if wait else ("Planned", "to be submitted in this pass")
-        return TaskStatus(id=task.id, state=TaskState.WAITING, reason=reason, message=message, digest=task.digest)
-    return _record_status(task.id, record)
+def broken_tasks(status: ResourceStatus, history: History) -> tuple[TaskStatus, ...]:
+    """Return the tasks of a resource that nobody can read now, as published, but for what is known to have happened."""
+    latest = latest_by_task(history.runs.values())
+    tasks = []
+    for entry in status.tasks:
+        record = latest.get((*place_in(status, entry.id), entry.digest))
+        if record is not None and record.run.attempt >= entry.attempt and not record.lapsed:
+            tasks.append(_record_status(entry.id, record))
+        elif entry.state in ACTIVE:
+            tasks.append(replace(entry, state=TaskState.UNKNOWN, reason="NotObserved", message=_SPEC_UNREADABLE))
+        else:
+            tasks.append(entry)
+    return tuple(tasks)
+
+
+def _task_status(task: Task, record: RunRecord | None, wait: Wait | None, earlier: TaskStatus | None) -> TaskStatus:
+    """Return what is said of a task. One that waits keeps what is known of the attempt before."""
+    if record is not None and wait is None and not record.lapsed:
+        return _record_status(task.id, record)
+    if record is not None and not record.lapsed:
+        known = _record_status(task.id, record)
+    elif earlier is not None and earlier.digest == task.digest and earlier.attempt:
+        known = earlier
+    else:
+        known = TaskStatus(id=task.id, state=TaskState.WAITING, digest=task.digest)
+    reason, message = (wait.reason, wait.message) if wait else ("Planned", "to be submitted in this pass")
+    return replace(known, state=TaskState.WAITING, reason=reason, message=message)
 
 
 def _record_status(task_id: str, record: RunRecord) -> TaskStatus:

@@ -57,6 +57,16 @@ def conditions(verdict: Verdict) -> tuple[Condition, ...]:
     )
 
 
+def seconds_of(text: str | None) -> float | None:
+    """Return what ``time_text`` was made of; None for anything else."""
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
 def time_text(seconds: float | None) -> str | None:
     """Return seconds since the epoch as ISO 8601 in UTC, whole seconds."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

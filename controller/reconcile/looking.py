@@ -115,6 +115,12 @@ def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord],
             journal.save_fact(f"facts:{name}", json.dumps({**asdict(kept), "at": now if kept.asked else None}))
 
 
+def last_looks(journal: Journal, desired: Desired) -> dict[str, float]:
+    """Return when each cluster last answered, as far as the journal knows."""
+    looks = {name: journal.fact(f"looked:{name}") for name in (*desired.clusters, *desired.retired)}
+    return {name: float(at) for name, at in looks.items() if at is not None}
+
+
 def _is_past(key: str, observed: Observed) -> bool:
     """Whether a failure to bring an image to a cluster no longer counts: the image is there."""
     words = key.split(":")

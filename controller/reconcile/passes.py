@@ -14,6 +14,7 @@ from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.reconcile.hands import Outcomes
 from controller.reconcile.looking import Sight
+from controller.reconcile.memory import Memory
 from controller.reconcile.schedules import Clockwork
 
 
@@ -27,6 +28,7 @@ class Prospect:
     plan: Plan
     before: Mapping[str, RunRecord]
     clockworks: Mapping[str, Clockwork]
+    memory: Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,12 +22,14 @@ from controller.model.resources import Desired, owner_of
 from controller.planning.brakes import TRAILER
 from controller.planning.history import History
 from controller.planning.plan import make_plan
+from controller.planning.recall import to_keep
 from controller.reconcile.applying import apply
 from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
 from controller.reconcile.commits import Commits
 from controller.reconcile.hands import Hands, Outcomes, Say
-from controller.reconcile.looking import look, remember
+from controller.reconcile.looking import last_looks, look, remember
+from controller.reconcile.memory import read_memory, remember_tip
 from controller.reconcile.outcomes import with_outcomes
 from controller.reconcile.passes import PassResult, Prospect
 from controller.reconcile.pins import PINS, Pins
@@ -94,16 +96,22 @@ class Reconciler:
         commit = self.mirror.head(settings.branch)
         before = self._journal.runs()
         standings = self._journal.resources()
-        active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
         self._pins.begin(self._journal.fact(PINS))
+        loaded = self.commits.load(self.commits.tree(commit))
+        memory = read_memory(self.mirror, self._status_branch, self._journal, loaded)
+        newest, older = memory.standings()
+        standings = {**newest, **standings}
+        active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
         desired = with_last_good(
-            self.commits.load(self.commits.tree(commit)),
+            loaded,
             standings,
             self.commits.tree_or_none,
             self._pins.resolve,
-            active=active,
+            active=active | memory.active_clusters(),
+            older=older,
         )
-        desired, clockworks = with_ticks(desired, self._clockworks(), before, now=now)
+        known = {**memory.clockworks(desired), **self._clockworks()}
+        desired, clockworks = with_ticks(desired, known, before, now=now)
         sight = look(
             desired,
             self._journal,
@@ -118,7 +126,9 @@ class Reconciler:
             failures=self._journal.failures(),
             trials=trials_of(desired, self._journal),
             underway=underway,
-            statuses=self._earlier_statuses(),
+            statuses={**memory.conditions(), **self._earlier_statuses()},
+            published=memory.statuses,
+            last_seen={**memory.last_seen(), **last_looks(self._journal, desired)},
             paths={key: standing.path for key, standing in standings.items()},
             build_logs=newest_logs(settings.state_dir),
             approved=_approved(self.mirror.commit_info(commit).trailers),
@@ -127,7 +137,15 @@ class Reconciler:
             grace_s=settings.grace_s,
         )
         plan = make_plan(desired, sight.observed, history, now=now)
-        return Prospect(desired=desired, sight=sight, history=history, plan=plan, before=before, clockworks=clockworks)
+        return Prospect(
+            desired=desired,
+            sight=sight,
+            history=history,
+            plan=plan,
+            before=before,
+            clockworks=clockworks,
+            memory=memory,
+        )
 
     def run_pass(
         self, stop: threading.Event | None = None, *, on_plan: Callable[[Plan], None] = lambda plan: None
@@ -143,6 +161,7 @@ class Reconciler:
             log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
             failpoint("look.remember.before")
             remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
+            self._journal.save_runs(to_keep(ahead.plan.recalled, ahead.desired, ahead.sight.observed))
             times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
             self._journal.save_fact("clockworks", json.dumps(times))
             self._journal.save_fact(PINS, self._pins.saved())
@@ -254,6 +273,7 @@ class Reconciler:
                 self.mirror,
                 self._status_branch,
                 statuses,
+                there=ahead.memory.files,
                 spec_commit=ahead.desired.commit,
                 path=self.settings.path,
                 problems=ahead.desired.problems,
@@ -261,14 +281,18 @@ class Reconciler:
         except ControllerError as error:
             log.warning("report_failed", reason=error.reason, message=error.message)
             return None, error
+        kept = to_keep(ahead.plan.recalled, ahead.desired, ahead.sight.observed)
+        all_known = len(kept) == len(ahead.plan.recalled)
+        remember_tip(self.mirror, self.settings.status_branch, self._journal, all_known=all_known)
         return commit, None
 
     def _remember_specs(self, ahead: Prospect) -> None:
         """Remember where each resource stands; forget those that are gone and have nothing active left."""
         desired, history = ahead.desired, ahead.history
         standings = standings_of(desired)
-        in_use = {owner_of(record.run.job) for record in history.active()}
-        in_use |= {f"Cluster/{record.run.cluster}" for record in history.active()}
+        active = [*history.active(), *(r for r in ahead.plan.recalled.values() if r.state in ACTIVE)]
+        in_use = {owner_of(record.run.job) for record in active}
+        in_use |= {f"Cluster/{record.run.cluster}" for record in active}
         gone = set(history.paths) - set(standings) - desired.broken - desired.stale - in_use
         hidden = {key for key in gone if history.paths[key] in desired.broken_paths}
         self._journal.save_resources(standings, forget=gone - hidden)

@@ -9,7 +9,7 @@ from controller.model.digests import short
 from controller.model.problems import Problem
 from controller.repository.mirror import Mirror
 from controller.repository.report import obsolete, render
-from controller.repository.statusbranch import StatusBranch
+from controller.repository.statusbranch import StatusBranch, StatusFiles
 
 
 def report(
@@ -17,16 +17,16 @@ def report(
     branch: StatusBranch,
     statuses: Sequence[ResourceStatus],
     *,
+    there: StatusFiles,
     spec_commit: str,
     path: str,
     problems: Sequence[Problem],
 ) -> str | None:
-    """Write the statuses; return the commit, None when the branch already says it all.
+    """Write the statuses; return the commit, None when the branch already says it all. ``there`` is what it says.
 
     Raises:
         StalledError, TransientError: they could not be pushed; nothing is lost, the next pass tries again.
     """
-    there = branch.read()
     files = render(
         statuses,
         spec_commit=spec_commit,

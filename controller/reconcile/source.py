@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from controller.model.images import Image
 from controller.model.resources import Cluster, Desired, Job, Workflow, owner_of
@@ -22,28 +22,29 @@ def with_last_good(
     resolve: Resolve,
     *,
     active: Iterable[str],
+    older: Mapping[str, Standing] | None = None,
 ) -> Desired:
     """Put the last good version of every broken resource in its place.
 
-    ``active`` names the clusters with active runs: those that the commit no longer holds come back as ``retired``.
-    A version whose commit is gone (a rewritten branch) cannot be had; its runs are left alone all the same.
+    ``older`` says where to look for one that does not stand where ``standings`` says. ``active`` names the clusters
+    with active runs: those that the commit no longer holds come back as ``retired``. A version whose commit is gone (a
+    rewritten branch) cannot be had; its runs are left alone all the same.
     """
-    old = _Old(tree_at, resolve)
+    old = _Old(tree_at, resolve, older or {})
     hidden = {key for key, standing in standings.items() if standing.path in desired.broken_paths}
     missing = {key for key in desired.broken | hidden if _find(desired, key) is None}
     kept: dict[str, Resource] = {}
     for key in sorted(missing):
-        standing = standings.get(key)
-        resource = old.find(key, standing) if standing is not None else None
+        resource = old.find(key, standings.get(key))
         if resource is not None:
             kept[key] = resource
-        if isinstance(resource, Workflow) and standing is not None:
-            kept |= {step: job for step in resource.steps if (job := old.find(f"Job/{step}", standing)) is not None}
+        if isinstance(resource, Workflow):
+            there = Standing(path=resource.source.path, commit=resource.source.commit)
+            kept |= {step: job for step in resource.steps if (job := old.find(f"Job/{step}", there)) is not None}
     desired = _with(desired, kept)
     retired = {}
     for name in set(active) - set(desired.clusters):
-        standing = standings.get(f"Cluster/{name}")
-        cluster = old.find(f"Cluster/{name}", standing) if standing is not None else None
+        cluster = old.find(f"Cluster/{name}", standings.get(f"Cluster/{name}"))
         if isinstance(cluster, Cluster):
             retired[name] = cluster
     return replace(
@@ -57,18 +58,22 @@ class _Old:
 
     tree_at: Callable[[str], Tree | None]
     resolve: Resolve
-    read: dict[str, Desired] | None = None
+    older: Mapping[str, Standing]
+    read: dict[str, Desired] = field(default_factory=dict)
 
-    def find(self, key: str, standing: Standing) -> Resource | None:
+    def find(self, key: str, standing: Standing | None) -> Resource | None:
         """Return a resource as it stood."""
-        if self.read is None:
-            self.read = {}
-        if standing.commit not in self.read:
-            tree = self.tree_at(standing.commit)
-            self.read[standing.commit] = (
-                load(tree, resolve=self.resolve) if tree is not None else Desired(commit=standing.commit)
-            )
-        return _find(self.read[standing.commit], key)
+        for place in (standing, self.older.get(key)):
+            found = _find(self._at(place.commit), key) if place is not None and place.commit else None
+            if found is not None:
+                return found
+        return None
+
+    def _at(self, commit: str) -> Desired:
+        if commit not in self.read:
+            tree = self.tree_at(commit)
+            self.read[commit] = load(tree, resolve=self.resolve) if tree is not None else Desired(commit=commit)
+        return self.read[commit]
 
 
 def _find(desired: Desired, key: str) -> Resource | None:
@@ -115,7 +120,7 @@ def _with(desired: Desired, kept: Mapping[str, Resource]) -> Desired:
 
 
 def standings_of(desired: Desired) -> dict[str, Standing]:
-    """Return where every resource of this very commit stands; those of earlier commits keep their standing."""
+    """Return where every resource stands: in this very commit, or in the earlier one that it was taken from."""
     resources: list[tuple[str, Resource]] = [
         *((f"Cluster/{name}", cluster) for name, cluster in desired.clusters.items()),
         *((f"Image/{name}", image) for name, image in desired.images.items()),
@@ -123,7 +128,9 @@ def standings_of(desired: Desired) -> dict[str, Standing]:
         *((f"Workflow/{name}", workflow) for name, workflow in desired.workflows.items()),
     ]
     return {
-        key: Standing(path=resource.source.path, commit=desired.commit)
+        key: Standing(
+            path=resource.source.path,
+            commit=resource.source.commit if key in desired.stale else desired.commit,
+        )
         for key, resource in resources
-        if key not in desired.stale
     }

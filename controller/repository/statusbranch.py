@@ -1,8 +1,8 @@
 """The status branch: what the controller saw, pushed back as commits where people read.
 
-Last step of a pass. An orphan branch that only the controller writes: a projection that can be deleted at any time. One
-commit a pass at most, none when nothing changed, never a forced push. Files that are not in ``files`` or ``remove`` are
-left alone. Does not belong here: what the files say (report.py).
+Last step of a pass. An orphan branch that only the controller writes, and reads back where it knows less
+(decisions/0066). One commit a pass at most, none when nothing changed, never a forced push. Files that are not in
+``files`` or ``remove`` are left alone. Does not belong here: what the files say (report.py).
 """
 
 from __future__ import annotations

@@ -183,6 +183,18 @@ class Project:
 
         return wait_for(what, look, deadline_s=deadline_s)
 
+    def passes_until_states(
+        self, states: Mapping[str, str], *, env: Mapping[str, str] | None = None, expect: int = 0
+    ) -> None:
+        """Run passes until the tasks named have these states."""
+
+        def look() -> bool:
+            self.one_pass(expect=expect, env=env)
+            tasks = self.tasks()
+            return {name: tasks[name]["state"] for name in states} == states
+
+        wait_for(str(states), look, deadline_s=90)
+
     def planned(self, env: Mapping[str, str] | None = None) -> list[str]:
         """Return the kinds of actions that ``controller plan`` announces, in order."""
         ran = self.controller("plan", "-o", "json", env=env)

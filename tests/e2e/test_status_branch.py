@@ -1,4 +1,4 @@
-"""The status branch is a projection: what becomes of it loses nothing, and it loses nothing of others."""
+"""What becomes of the status branch loses nothing, and it loses nothing of others."""
 
 from __future__ import annotations
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from controller.containers.engine import Engine
-from controller.model.conditions import TERMINAL
+from controller.model.conditions import TERMINAL, ResourceStatus
 from controller.model.plans import Failure, Plan
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.planning.plan import make_plan
 from controller.planning.rate import recent
+from controller.planning.recall import to_keep
 from controller.reconcile.applying import apply
 from controller.reconcile.hands import Hands
 from controller.reconcile.looking import look, remember
@@ -89,8 +90,13 @@ class MemoryJournal:
         self.facts[name] = value
 
 
-def run_pass(wanted: Desired, cluster: ModelCluster, journal: MemoryJournal) -> Plan:
-    """One pass as the reconciler makes it, with the real looking, planning and acting; returns its plan."""
+def run_pass(
+    wanted: Desired, cluster: ModelCluster, journal: MemoryJournal, published: dict[str, ResourceStatus]
+) -> Plan:
+    """One pass as the reconciler makes it, with the real looking, planning and acting; returns its plan.
+
+    ``published`` is the status branch: read at the start, written at the end.
+    """
     before = journal.runs()
     memory: Any = journal
     sight = look(
@@ -103,10 +109,17 @@ def run_pass(wanted: Desired, cluster: ModelCluster, journal: MemoryJournal) -> 
         grace_s=GRACE_S,
     )
     submits = latest_submits(memory, sight.records)
-    past = History(runs=sight.records, failures=journal.failures(), submits=submits, approved=True)
+    past = History(
+        runs=sight.records,
+        failures=journal.failures(),
+        submits=submits,
+        approved=True,
+        published=dict(published),
+    )
     plan = make_plan(wanted, sight.observed, past, now=cluster.now)
     remember(sight, memory, before=before, now=cluster.now)
     remember_submits(memory, submits, now=cluster.now)
+    journal.save_runs(to_keep(plan.recalled, wanted, sight.observed))
     hands = Hands(
         journal=memory,
         engine=cast(Engine, None),
@@ -118,4 +131,8 @@ def run_pass(wanted: Desired, cluster: ModelCluster, journal: MemoryJournal) -> 
         say=lambda key, line: None,
     )
     apply(plan, sight.observed, hands, stop=threading.Event(), workshop=Workshop())
+    past = replace(past, runs=journal.runs(), failures=journal.failures())
+    said = make_plan(wanted, sight.observed, past, now=cluster.now).statuses
+    published.clear()
+    published.update({status.key: status for status in said})
     return plan

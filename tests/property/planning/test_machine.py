@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from controller.model.conditions import ACTIVE, TERMINAL, TaskState
+from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskState, TaskStatus
 from controller.model.observed import EventKind, JobState
 from controller.model.resources import RETRY_REASONS, Desired, Job, Limits, OnRemove, Retries
 from controller.model.runs import RunRecord
@@ -42,6 +42,7 @@ class Machine(RuleBasedStateMachine):
         self.journal = MemoryJournal(self.cluster)
         self.versions: dict[str, int] = {}
         self.limit = 600
+        self.published: dict[str, ResourceStatus] = {}
         self.forgot_cancellations = False
         self.by_hand: set[str] = set()
 
@@ -215,8 +216,11 @@ class Machine(RuleBasedStateMachine):
         model.look_faults, model.submit_fault, model.cancel_fault = look_faults, submit_fault, cancel_fault
         model.crash_in, model.submitted, model.cancelled = crash_in, [], []
         before = {record.id: record for record in self.journal.records.values()}
+        told = {each: task for each, task in self._told().items() if task.state in TERMINAL}
         try:
-            return run_pass(self._desired(), model, self.journal)
+            plan = run_pass(self._desired(), model, self.journal, self.published)
+            self._nothing_is_unsaid(told)
+            return plan
         except Crash:
             return None
         finally:
@@ -231,6 +235,20 @@ class Machine(RuleBasedStateMachine):
             assert not ended, f"ended without a look: {ended}"
         if faults & {"queue", "spool", "runs"}:
             assert not self.cluster.submitted, f"submitted with {faults}: {self.cluster.submitted}"
+
+    def _told(self) -> dict[tuple[str, str], TaskStatus]:
+        return {(task.id, task.digest): task for status in self.published.values() for task in status.tasks}
+
+    def _nothing_is_unsaid(self, before: dict[tuple[str, str], TaskStatus]) -> None:
+        after = self._told()
+        for place, was in before.items():
+            now = after.get(place)
+            if now is None:
+                continue
+            if was.state is not TaskState.SUCCEEDED and now.state is TaskState.WAITING:
+                assert (now.attempt, now.job_id, now.run_dir) == (was.attempt, was.job_id, was.run_dir)
+            elif was.state is TaskState.SUCCEEDED or now.attempt <= was.attempt:
+                assert now == was, f"published was {was}, now {now}"
 
     def _desired(self) -> Desired:
         tasks = tuple(task("train", key, f"work {key} {self.versions[key]}") for key in sorted(self.versions))

@@ -1,0 +1,184 @@
+"""What the status branch says where this pass knows less: runs as they were published, laid over the records.
+
+A pass may know less than the one before: the journal is new, a cluster does not answer, a scan failed. It must not
+unsay what is known. A published end counts until a record of this controller says an end as well; a published run that
+was under way counts as Unknown until the cluster was seen whole. Must not plan or judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskState, TaskStatus
+from controller.model.observed import Observed
+from controller.model.resources import Desired, owner_of
+from controller.model.runs import Run, RunRecord
+from controller.planning.history import History, latest_by_task
+from controller.planning.readiness import cluster_fault
+from controller.planning.verdicts import Verdict, Wait, seconds_of, time_text
+
+_NOT_LOOKED_AT = Wait("NotObserved", "its cluster was not looked at in this pass")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """One task as the branch has it, and which run that is. ``fault`` None: its cluster was seen whole."""
+
+    run: Run
+    entry: TaskStatus
+    fault: Wait | None
+
+
+def recalled(desired: Desired, observed: Observed, history: History) -> dict[str, RunRecord]:
+    """Return by id the runs of which the branch knows more than the records: those to lay over them.
+
+    Ends count for the digests that are asked for. Runs under way count for every digest, as they hold an allocation.
+    """
+    latest = latest_by_task(history.runs.values())
+    found = {}
+    for told in _published(desired, observed, history.published):
+        run = told.run
+        own = latest.get((run.job, run.key, run.digest))
+        if own is None or own.run.attempt < run.attempt:
+            record = _anew(told)
+        elif own.run.attempt == run.attempt:
+            record = _with_results(own, told) if own.state in TERMINAL else _laid_over(own, told)
+        else:
+            record = None
+        if record is not None:
+            found[record.id] = record
+    return found
+
+
+def to_keep(recalled: Mapping[str, RunRecord], desired: Desired, observed: Observed) -> list[RunRecord]:
+    """Return the ends that only the branch tells of, though the cluster was seen whole: the journal keeps them."""
+    return [
+        record
+        for record in recalled.values()
+        if record.state in TERMINAL and _fault_of(record.run.cluster, desired, observed) is None
+    ]
+
+
+def place_in(status: ResourceStatus, task_id: str) -> tuple[str, str]:
+    """Return job and key of a task of a published resource: ``bands/relax/lr=0.1`` is ``bands.relax``, ``lr=0.1``."""
+    rest = task_id.removeprefix(status.name).removeprefix("/")
+    if status.kind != "Workflow":
+        return status.name, rest
+    step, _, key = rest.partition("/")
+    return f"{status.name}.{step}", key
+
+
+def _published(desired: Desired, observed: Observed, published: Mapping[str, ResourceStatus]) -> Iterator[Published]:
+    digests = {(job.name, task.key): task.digest for job in desired.jobs.values() for task in job.tasks}
+    there = {owner_of(name) for name in desired.jobs}
+    for key, status in sorted(published.items()):
+        # Of a spec that nobody can read it is not known which digests it asks for: any may be.
+        unreadable = key in desired.broken and key not in there
+        for entry in status.tasks:
+            job, name = place_in(status, entry.id)
+            wanted = unreadable or digests.get((job, name)) == entry.digest
+            if not entry.digest or entry.attempt < 1 or not (entry.state in ACTIVE or wanted):
+                continue
+            cluster = desired.jobs[job].cluster if job in desired.jobs else status.cluster
+            run = Run(
+                job=job, key=name, digest=entry.digest, attempt=entry.attempt, cluster=cluster, commit=status.commit
+            )
+            yield Published(run=run, entry=entry, fault=_fault_of(cluster, desired, observed))
+
+
+def _fault_of(name: str, desired: Desired, observed: Observed) -> Wait | None:
+    cluster = desired.clusters.get(name) or desired.retired.get(name)
+    return _NOT_LOOKED_AT if cluster is None else cluster_fault(cluster, observed.clusters.get(name))
+
+
+def _anew(told: Published) -> RunRecord | None:
+    """Return a record of a run that no record is known of; None for one that a whole look did not find under way."""
+    if told.entry.state in TERMINAL or (told.entry.state in ACTIVE and told.fault is not None):
+        return _as_published(RunRecord(run=told.run, batch="", index=0, state=told.entry.state), told)
+    return None
+
+
+def _laid_over(own: RunRecord, told: Published) -> RunRecord | None:
+    """Return a record of which this pass saw no end with what is published; None where this pass knows better."""
+    state = told.entry.state
+    if state in TERMINAL:
+        return _as_published(own, told) if told.fault is not None or own.state is TaskState.UNKNOWN else None
+    if own.lapsed:
+        return None
+    if state in ACTIVE and told.fault is not None:
+        return _as_published(own, told)
+    filled = _filled(own, told.entry)
+    return filled if own.state is TaskState.UNKNOWN and filled != own else None
+
+
+def _filled(record: RunRecord, entry: TaskStatus) -> RunRecord:
+    return replace(
+        record,
+        job_id=record.job_id or entry.job_id,
+        run_dir=record.run_dir or entry.run_dir,
+        started=record.started or seconds_of(entry.started),
+    )
+
+
+def _with_results(own: RunRecord, told: Published) -> RunRecord | None:
+    """Return an end with results that are published and that it lacks: its spec could not be read when it was seen."""
+    if own.state is not told.entry.state or told.entry.results.keys() <= own.results.keys():
+        return None
+    return replace(own, results={**told.entry.results, **own.results})
+
+
+def _as_published(record: RunRecord, told: Published) -> RunRecord:
+    entry, known_job = told.entry, record.job_id is not None
+    record = _filled(record, entry)
+    if entry.state in TERMINAL:
+        return replace(
+            record,
+            state=entry.state,
+            reason=entry.reason,
+            message=entry.message,
+            job_id=entry.job_id,
+            run_dir=entry.run_dir,
+            started=seconds_of(entry.started),
+            ended=seconds_of(entry.ended),
+            exit_code=entry.exit_code,
+            stderr_tail=entry.stderr_tail,
+            results=entry.results,
+            lapsed=False,
+            missing_since=None,
+        )
+    if known_job or (record.batch and entry.job_id is None):
+        return record
+    fault = told.fault or _NOT_LOOKED_AT
+    return replace(record, state=TaskState.UNKNOWN, reason=fault.reason, message=fault.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sightings:
+    """Which clusters did not answer, when they last did, and which runs are told of as published because of that."""
+
+    observed: Observed
+    last_seen: Mapping[str, float]
+    recalled: frozenset[str]
+
+    def noted(self, verdict: Verdict, records: Iterable[RunRecord]) -> Verdict:
+        """Add to ``Ready`` when the clusters of runs that could not be looked at were last seen."""
+        unseen = {
+            record.run.cluster
+            for record in records
+            if (record.state is TaskState.UNKNOWN or record.id in self.recalled) and self._silent(record.run.cluster)
+        }
+        if not unseen:
+            return verdict
+        status, reason, message = verdict.ready
+        notes = "; ".join(self.words(name) for name in sorted(unseen))
+        return replace(verdict, ready=(status, reason, f"{message}; {notes}"))
+
+    def words(self, cluster: str) -> str:
+        """Return when a cluster was last seen. The time stays the same for as long as the cluster does not answer."""
+        at = time_text(self.last_seen.get(cluster))
+        return f"cluster {cluster} does not answer" + (f" and was last seen at {at}" if at else "")
+
+    def _silent(self, cluster: str) -> bool:
+        seen = self.observed.clusters.get(cluster)
+        return seen is None or not seen.reachable
