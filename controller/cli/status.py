@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -109,13 +109,23 @@ def print_statuses(statuses: Sequence[ResourceStatus], *, wide: bool) -> None:
     order = {"Job": 0, "Image": 1, "Cluster": 2}
     headings = ["KIND", "NAME", "STATE", "TASKS", "JOB", "WHY"]
     if wide:
-        headings = ["KIND", "NAME", "STATE", "TASKS", "JOB", "CLUSTER", "DIGEST", "COMMIT", "RUN DIR", "LABELS", "WHY"]
+        charged = ["ACCOUNT", "PARTITION", "QOS"]
+        headings = [*headings[:-1], "CLUSTER", *charged, "DIGEST", "COMMIT", "RUN DIR", "LABELS", "WHY"]
     rows = []
     for status in sorted(statuses, key=lambda status: (order.get(status.kind, 9), status.name)):
         row = [status.kind, status.name, state_of(status), _tasks(status), _job(status)]
         if wide:
             runs = status.tasks[0].run_dir if len(status.tasks) == 1 else None
-            row += [status.cluster, status.digest[:12], status.commit[:12], runs or "", _labels(status)]
+            named = (_common(task.account for task in status.tasks), _common(task.partition for task in status.tasks))
+            row += [
+                status.cluster,
+                *named,
+                _common(task.qos for task in status.tasks),
+                status.digest[:12],
+                status.commit[:12],
+                runs or "",
+                _labels(status),
+            ]
         rows.append([*row, _why(status)])
     if not rows:
         click.echo("no resources")
@@ -164,6 +174,12 @@ def _job(status: ResourceStatus) -> str:
     return ids[0] if len(set(ids)) == 1 else f"{len(set(ids))} jobs" if ids else ""
 
 
+def _common(words: Iterable[str]) -> str:
+    """Return what all tasks say, or how many different things they say."""
+    found = {word for word in words if word}
+    return f"{len(found)} different" if len(found) > 1 else next(iter(found), "")
+
+
 def _why(status: ResourceStatus) -> str:
     """One line: the reason of whatever keeps the resource from being ready, its message's first line behind it."""
     conditions = {condition.type: condition for condition in status.conditions}
@@ -201,8 +217,11 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
         headings += [name.upper() for name in metrics]
         rows = [[*_task_row(task), *(task.results.get(name, "") for name in metrics)] for task in status.tasks]
         if wide:
-            headings.append("RUN DIR")
-            rows = [[*row, task.run_dir or ""] for row, task in zip(rows, status.tasks, strict=True)]
+            headings += ["ACCOUNT", "PARTITION", "QOS", "RUN DIR"]
+            rows = [
+                [*row, task.account, task.partition, task.qos, task.run_dir or ""]
+                for row, task in zip(rows, status.tasks, strict=True)
+            ]
         print_table(headings, rows, spare=("ENDED", "STARTED", "TRY", "EXIT", "JOB"))
     for task in status.tasks:
         if task.stderr_tail and task.state is TaskState.FAILED:

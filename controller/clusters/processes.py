@@ -19,12 +19,24 @@ from pathlib import Path
 from controller.clusters.exchange import CHUNK_BYTES, Output
 
 _PRIVATE = ("SLURM_", "SBATCH_", "CONTROLLER_")
+_SITE = frozenset(
+    {
+        "SLURM_CONF",
+        "SLURM_CONF_SERVER",
+        "SLURM_JWT",
+        "SBATCH_ACCOUNT",
+        "SBATCH_PARTITION",
+        "SBATCH_QOS",
+        "SBATCH_RESERVATION",
+    }
+)
+"""What an account sets for SLURM, and the scripts let through; see ``remote/prelude.sh``."""
 _POLL_MS = 250
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without what belongs to the controller or the SLURM job that it may run in."""
-    return {name: value for name, value in environment.items() if not name.startswith(_PRIVATE)}
+    return {name: value for name, value in environment.items() if name in _SITE or not name.startswith(_PRIVATE)}
 
 
 class ChildProcess:

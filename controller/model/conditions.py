@@ -54,6 +54,10 @@ class TaskStatus:
     reason: str = ""
     message: str = ""
     job_id: str | None = None
+    account: str = ""
+    partition: str = ""
+    qos: str = ""
+    """Under which account, partition and QOS it ran, or is to run, by the scheduler's own word; "" where not known."""
     attempt: int = 0
     started: str | None = None
     ended: str | None = None

@@ -60,12 +60,15 @@ def from_document(document: Any) -> ResourceStatus:
 
 
 def _task_document(task: TaskStatus) -> dict[str, Any]:
+    # Only where they are known: documents of settled jobs stay as they are.
+    charged = {"account": task.account, "partition": task.partition, "qos": task.qos}
     return {
         "id": task.id,
         "state": task.state.value,
         "reason": task.reason,
         "message": task.message,
         "job_id": task.job_id,
+        **{name: value for name, value in charged.items() if value},
         "attempt": task.attempt,
         "started": task.started,
         "ended": task.ended,
@@ -105,6 +108,9 @@ def _task(item: Mapping[str, Any]) -> TaskStatus:
         digest=_text(item, "digest", ""),
         stderr_tail=_text(item, "stderr_tail", ""),
         job_id=_optional(item, "job_id"),
+        account=_text(item, "account", ""),
+        partition=_text(item, "partition", ""),
+        qos=_text(item, "qos", ""),
         started=_optional(item, "started"),
         ended=_optional(item, "ended"),
         run_dir=_optional(item, "run_dir"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from controller.model.conditions import TaskState
 from controller.model.digests import digest_of, short
+from controller.model.observed import NOTHING_CHARGED, Charged
 from controller.model.resources import OnRemove, Resources, Task, task_id_of
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
@@ -124,6 +125,7 @@ class RunRecord:
     reason: str = ""
     message: str = ""
     job_id: str | None = None
+    charged: Charged = NOTHING_CHARGED
     run_dir: str | None = None
     """Absolute path on the cluster."""
     intended_at: float = 0.0

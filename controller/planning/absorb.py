@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from controller.model.conditions import ACTIVE, TERMINAL, TaskState
 from controller.model.digests import short
-from controller.model.observed import ENDED, BatchRecord, ClusterObservation, EventKind, JobRecord, RunEvent
+from controller.model.observed import (
+    ENDED,
+    NOTHING_CHARGED,
+    BatchRecord,
+    ClusterObservation,
+    EventKind,
+    JobRecord,
+    RunEvent,
+)
 from controller.model.resources import Metric
 from controller.model.runs import Owner, Run, RunRecord, batch_prefix, owner_from
 from controller.planning.results import extract
@@ -67,7 +75,7 @@ def absorb(
                 or observation.faults.get("runs", "the spool could not be read"),
             )
             continue
-        settled = settle(record, seen, now=now, grace_s=grace_s)
+        settled = _charged(settle(record, seen, now=now, grace_s=grace_s), seen.accounting or seen.queue)
         asked = (metrics or {}).get(record.run.job)
         if asked and settled.state in TERMINAL:
             outputs = next((event.outputs for event in seen.events if event.kind is EventKind.EXITED), {})
@@ -180,6 +188,13 @@ def _holder(events: Iterable[RunEvent]) -> Owner | None:
 
 def _number(job_id: str) -> int:
     return int(job_id) if job_id.isdigit() else 0
+
+
+def _charged(record: RunRecord, job: JobRecord | None) -> RunRecord:
+    """Say under what a run goes, as far as its job tells."""
+    if job is None or job.charged in (record.charged, NOTHING_CHARGED):
+        return record
+    return replace(record, charged=job.charged)
 
 
 def _keeps_none(observation: ClusterObservation) -> bool:

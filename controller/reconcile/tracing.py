@@ -58,6 +58,7 @@ def chain(sources: Sources) -> list[Link]:
         _from_lock(lock, "env", why),
         Link(name="script_sha256", value=seen.script_sha256, note=sources.unasked or seen.faults.get("script", "")),
         Link(name="job_id", value=task.job_id, note="" if task.job_id else _not_run(task)),
+        *_charged(task),
         Link(name="run_dir", value=task.run_dir, note="" if task.run_dir else _not_run(task)),
         *_end(sources, seen),
         _results(sources, seen),
@@ -67,6 +68,13 @@ def chain(sources: Sources) -> list[Link]:
 
 def _from_lock(lock: Mapping[str, Any], name: str, why: str) -> Link:
     return Link(name=name, value=lock.get(name), note="" if name in lock else why or "the run's lock does not say")
+
+
+def _charged(task: TaskStatus) -> list[Link]:
+    """Under what it ran, by the scheduler's own word."""
+    unknown = "the scheduler has not said it" if task.job_id else _not_run(task)
+    named = (("account", task.account), ("partition", task.partition), ("qos", task.qos))
+    return [Link(name=name, value=value or None, note="" if value else unknown) for name, value in named]
 
 
 def _not_run(task: TaskStatus) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.model.conditions import TaskState
+from controller.model.observed import Charged
 from controller.model.plans import Failure
 from controller.model.resources import Gpus, OnRemove, Resources
 from controller.model.runs import Run, RunRecord
@@ -182,6 +183,7 @@ def _read_record(text: str) -> RunRecord:
     value: dict[str, Any] = json.loads(text)
     value["run"] = Run(**value["run"])
     value["state"] = TaskState(value["state"])
+    value["charged"] = Charged(**value.get("charged", {}))
     value["on_remove"] = OnRemove(value["on_remove"]) if value["on_remove"] else None
     value["asked"] = _read_resources(value.get("asked"))
     return RunRecord(**value)

@@ -5,7 +5,14 @@ set -u
 umask u+rwx
 export LC_ALL=C
 unset TAR_OPTIONS GREP_OPTIONS TMOUT
-unset ${!SLURM_*} ${!SBATCH_*} ${!SQUEUE_*} ${!SACCT_*} ${!SCANCEL_*} 2>/dev/null
+# How SLURM is reached, and where jobs go when neither spec nor cluster says it, is for the account to set; all else that
+# its programs read would change what they do or print (decisions/0062).
+for name in ${!SLURM_*} ${!SBATCH_*} ${!SQUEUE_*} ${!SACCT_*} ${!SCANCEL_*} ${!SINFO_*} ${!SCONTROL_*}; do
+  case $name in
+    SLURM_CONF | SLURM_CONF_SERVER | SLURM_JWT | SBATCH_ACCOUNT | SBATCH_PARTITION | SBATCH_QOS | SBATCH_RESERVATION) ;;
+    *) unset "$name" ;;
+  esac
+done
 
 # Lines for the controller start with a nonce, so that no banner, log-in profile or file content can be taken for one.
 say() { printf '\n@@%s %s\n' "$nonce" "$*"; }

@@ -161,7 +161,7 @@ def test_close_and_run_again(transport: Transport) -> None:
 
 def test_nothing_of_the_controller_leaks(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     """The controller's own variables, and those of a SLURM job that it runs in, are not the script's."""
-    for name in ("SLURM_JOB_ID", "SBATCH_PARTITION", "CONTROLLER_TOKEN"):
+    for name in ("SLURM_JOB_ID", "SBATCH_TIMELIMIT", "CONTROLLER_TOKEN"):
         monkeypatch.setenv(name, "leaked")
     assert b"leaked" not in transport.run("env").stdout
 

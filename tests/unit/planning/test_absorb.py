@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controller.model.conditions import TERMINAL, TaskState
-from controller.model.observed import BatchRecord, ClusterObservation, EventKind, JobState, RunLock
+from controller.model.observed import BatchRecord, Charged, ClusterObservation, EventKind, JobState, RunLock
 from controller.model.runs import RunRecord, batch_of
 from controller.planning.absorb import absorb, acknowledged, strangers
 from tests.unit.planning.values import INSTANCE, NOW, event, exited, owner, queued, record, run, seen, task, unreachable
@@ -170,3 +170,19 @@ def test_an_end_is_taken_from_the_spool_only_once_it_is_written_down() -> None:
     assert acknowledged(world, {mine.id: replace(mine, state=TaskState.RUNNING)}) == ("c",)
     for state in TERMINAL:
         assert acknowledged(world, {mine.id: replace(mine, state=state)}) == ("a", "c")
+
+
+def test_under_what_a_run_goes_is_what_the_scheduler_says() -> None:
+    """Accounting has the last word, a job without a word changes nothing, and what is known is never unsaid."""
+    mine = record(state=TaskState.QUEUED)
+    asked = Charged(account="lab", partition="short,long", qos="normal")
+    ran = replace(asked, partition="short")
+    waits = only(seen(queue=(queued(mine, charged=asked),)), mine)
+    assert waits.charged == asked
+    assert only(seen(queue=(queued(mine),)), waits).charged == asked
+    assert only(seen(queue=None), waits).charged == asked
+    both = seen(
+        queue=(queued(mine, JobState.RUNNING, charged=asked),),
+        accounting=(queued(mine, JobState.RUNNING, charged=ran),),
+    )
+    assert only(both, waits).charged == ran

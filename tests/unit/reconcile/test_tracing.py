@@ -31,7 +31,14 @@ LOCK: dict[str, Any] = {
     "files": None,
 }
 STATUS = TaskStatus(
-    id="train", state=TaskState.SUCCEEDED, job_id="17", exit_code=0, run_dir="/w/runs/r", results={"loss": "0.5"}
+    id="train",
+    state=TaskState.SUCCEEDED,
+    job_id="17",
+    account="lab",
+    partition="short",
+    exit_code=0,
+    run_dir="/w/runs/r",
+    results={"loss": "0.5"},
 )
 SEEN = Provenance(lock=LOCK, script_sha256="s", outputs={"out/a.csv": 4, "core": 9})
 
@@ -53,6 +60,8 @@ def test_a_whole_chain() -> None:
     assert found["image"] == Link(name="image", value=None, note="the job runs in no image")
     assert found["results"].value == {"metrics": {"loss": "0.5"}, "files": {"out/a.csv": 4}}
     assert found["up_to_date"].value is True
+    assert (found["account"].value, found["partition"].value) == ("lab", "short")
+    assert found["qos"] == Link(name="qos", value=None, note="the scheduler has not said it")
 
 
 def test_what_has_changed_since() -> None:

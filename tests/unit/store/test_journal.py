@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.conditions import TaskState
+from controller.model.observed import Charged
 from controller.model.plans import Failure
 from controller.model.resources import OnRemove
 from controller.store.journal import Journal, Standing
@@ -151,3 +153,16 @@ def test_a_record_is_replaced_by_its_id(journal: Journal) -> None:
     journal.save_runs([mine])
     journal.save_runs([replace(mine, state=TaskState.SUCCEEDED)])
     assert [r.state for r in journal.runs().values()] == [TaskState.SUCCEEDED]
+
+
+def test_a_record_of_the_version_before_is_read(journal: Journal, path: Path) -> None:
+    """It did not say under which account, partition and QOS a run goes."""
+    mine = replace(record(), charged=Charged(account="lab", partition="short", qos="normal"))
+    journal.save_runs([mine])
+    assert journal.runs() == {mine.id: mine}
+    with sqlite3.connect(path) as database:
+        [(text,)] = database.execute("SELECT record FROM runs").fetchall()
+        old = json.loads(text)
+        del old["charged"]
+        database.execute("UPDATE runs SET record = ?", (json.dumps(old),))
+    assert journal.runs() == {mine.id: replace(mine, charged=Charged())}
