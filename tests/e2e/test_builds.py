@@ -81,3 +81,29 @@ def test_ctrl_c_lets_a_build_end_and_begins_nothing_new(project: Project, own_im
         process.send_signal(signal.SIGINT)
         wait_for("it is said", lambda: "finishing what is under way" in project.said()[said:])
     assert process.wait(20) == 130
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("RUN --mount=type=cache,target=/c true", "In line 2, RUN --mount needs BuildKit"),
+        ("RUN <<E\ntrue\nE", "In line 2, a heredoc (<<E) needs BuildKit"),
+    ],
+)
+def test_what_only_buildkit_has_is_said_before_and_not_tried_again(
+    project: Project, own_images: None, session_name: str, step: str, said: str
+) -> None:
+    """A warning of ``validate``, then Stalled with what to write instead; the next Dockerfile is tried at once."""
+    project.commit({"specs.yaml": documents(IMAGE), "box/Dockerfile": f"FROM debian:trixie-slim\n{step}\n"})
+    checked = project.controller("validate", "-o", "json", expect=0, where=project.clone).json
+    assert "only BuildKit and Podman 5 or later understand" in checked["warnings"][0]["message"]
+    project.controller("reconcile", "--once", expect=1)
+    assert project.condition("Image", "box", "Stalled")[:2] == ("True", "BuildKitNeeded")
+    message = project.condition("Image", "box", "Ready")[2]
+    assert said in message
+    assert "docs/images.md" in message
+    assert project.planned() == []
+    project.commit({"box/Dockerfile": f"FROM debian:trixie-slim\nRUN echo {session_name}-{len(step)}\n"})
+    assert project.planned() == ["build"]
+    project.one_pass()
+    assert project.condition("Image", "box", "Stalled")[0] == "False"
