@@ -6,6 +6,7 @@ A link that is not known says why. Must not fetch anything and must not know how
 from __future__ import annotations
 
 import fnmatch
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,7 @@ def chain(sources: Sources) -> list[Link]:
         *_image(sources, lock, why),
         *_files(seen, lock, why),
         _from_lock(lock, "command", why),
+        _shell(lock, why),
         _from_lock(lock, "env", why),
         Link(name="script_sha256", value=seen.script_sha256, note=sources.unasked or seen.faults.get("script", "")),
         Link(name="job_id", value=task.job_id, note="" if task.job_id else _not_run(task)),
@@ -75,6 +77,14 @@ def _charged(task: TaskStatus) -> list[Link]:
     unknown = "the scheduler has not said it" if task.job_id else _not_run(task)
     named = (("account", task.account), ("partition", task.partition), ("qos", task.qos))
     return [Link(name=name, value=value or None, note="" if value else unknown) for name, value in named]
+
+
+def _shell(lock: Mapping[str, Any], why: str) -> Link:
+    if "shell" in lock:
+        return Link(name="shell", value=shlex.join(lock["shell"]))
+    if "command" in lock:
+        return Link(name="shell", value="/bin/sh -e", note="as every run of an earlier version")
+    return _from_lock(lock, "shell", why)
 
 
 def _not_run(task: TaskStatus) -> str:
@@ -171,6 +181,10 @@ def _differing(now: Desired, job: Job, task: Task, lock: Mapping[str, Any]) -> l
     if not task.late:
         # Look-ups of what it needs are filled in when it is submitted: before that there is nothing to compare.
         asked |= {"command": task.command, "env": dict(task.env)}
+    cluster = now.clusters.get(job.cluster)
+    if cluster is None or job.shell != cluster.shell:
+        # A cluster's default is no part of a digest, so that a change of it is no reason.
+        asked["shell"] = list(job.shell)
     return sorted(name for name, value in asked.items() if name in lock and lock[name] != value)
 
 

@@ -21,6 +21,7 @@ JOB = Job(
     results=Results(files=("out/*.csv",), metrics={"loss": Metric(file="m.json", path="loss")}),
 )
 DESIRED = Desired(commit="c1", jobs={"train": JOB})
+SH = ("sh", "-e")
 LOCK: dict[str, Any] = {
     "commit": "c1",
     "key": "",
@@ -62,6 +63,16 @@ def test_a_whole_chain() -> None:
     assert found["up_to_date"].value is True
     assert (found["account"].value, found["partition"].value) == ("lab", "short")
     assert found["qos"] == Link(name="qos", value=None, note="the scheduler has not said it")
+
+
+def test_the_shell_that_ran_it() -> None:
+    """A lock without one is an earlier version's, which knew one shell only."""
+    assert links()["shell"] == Link(name="shell", value="/bin/sh -e", note="as every run of an earlier version")
+    lock = {**LOCK, "shell": ["bash", "-eo", "pipefail"]}
+    assert links(seen=replace(SEEN, lock=lock))["shell"].value == "bash -eo pipefail"
+    mine = replace(JOB, shell=SH, tasks=(replace(TASK, digest="d2"),))
+    changed = links(seen=replace(SEEN, lock=lock), now=Desired(commit="c2", jobs={"train": mine}))["up_to_date"]
+    assert (changed.value, changed.note) == (False, "the spec has changed since: shell")
 
 
 def test_what_has_changed_since() -> None:
