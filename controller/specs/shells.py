@@ -13,7 +13,7 @@ import shlex
 
 from controller.specs.nearest import nearest
 
-PROGRAMS = ("bash", "sh", "dash", "ash", "ksh", "ksh93", "mksh", "zsh")
+PROGRAMS = ("bash", "sh", "dash", "ash", "ksh", "ksh93", "mksh")
 LETTERS = "aBbCEefHlmPpTuvx"
 LONG = ("--login", "--noprofile", "--norc", "--posix", "--verbose")
 NAMES = (

@@ -148,7 +148,7 @@ def test_a_test_s_own_shell_is_another_test() -> None:
         ("/usr/local/bin/bash -l", ("/usr/local/bin/bash", "-l")),
         ("bash --noprofile --norc -euo pipefail", ("bash", "--noprofile", "--norc", "-euo", "pipefail")),
         ("bash -O inherit_errexit +e", ("bash", "-O", "inherit_errexit", "+e")),
-        ("'/opt/my shells/zsh' -e", ("/opt/my shells/zsh", "-e")),
+        ("'/opt/my shells/ksh' -e", ("/opt/my shells/ksh", "-e")),
     ],
 )
 def test_words(text: str, words: tuple[str, ...]) -> None:
