@@ -69,6 +69,7 @@ class Files:
         self._paths = [entry.path for entry in self.entries]
         self._by_path = {entry.path: entry for entry in self.entries}
         self._kept: dict[tuple[str, ...], FileSet] = {}
+        self._absent: dict[tuple[str, ...], Absent] = {}
 
     def get(self, path: str) -> FileEntry | None:
         """Return the entry at a path, None if it is absent or a directory."""
@@ -113,9 +114,11 @@ class Files:
 
     def absent(self, paths: Iterable[str]) -> Absent:
         """Return what does not arrive of the files at the paths, or below them."""
-        wanted = sorted({normal(path) for path in paths})
-        entries = {entry.path: entry for path in wanted for entry in self._at(path)}
-        return absent(self._tree, entries.values(), wanted)
+        wanted = tuple(sorted({normal(path) for path in paths}))
+        if (kept := self._absent.get(wanted)) is None:
+            entries = {entry.path: entry for path in wanted for entry in self._at(path)}
+            kept = self._absent[wanted] = absent(self._tree, entries.values(), wanted)
+        return kept
 
     def absent_in(self, context: FileSet, directory: str) -> Absent:
         """Return what does not arrive of a context, by paths from the top of the repository."""

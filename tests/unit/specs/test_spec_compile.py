@@ -315,3 +315,15 @@ def test_many_problems_of_one_file_are_counted() -> None:
     result = desired({"a.yaml": "kind: Job\nname: x\n" + "".join(f"zz{n}: 1\n" for n in range(500))})
     assert len(result.problems) == 101
     assert result.problems[0].message == "and 402 more problems in this file"
+
+
+def test_files_of_many_jobs_are_looked_through_once() -> None:
+    """A thousand jobs with the same files: each file that might be a pointer is read once, whoever names it."""
+    jobs = "---\n".join(f"kind: Job\nname: j-{n}\ncluster: good\ncommand: x\nfiles: [src]\n" for n in range(50))
+    tree = MemoryTree(
+        {"good.yaml": GOOD, "jobs.yaml": jobs, "src/a": "x" * 200, "src/b": "y" * 300, "src/c": "z" * 3000}
+    )
+    result = load(tree)
+    assert len(result.jobs) == 51
+    ids = {entry.path: entry.oid for entry in tree.entries()}
+    assert [tree.reads.count(ids[path]) for path in ("src/a", "src/b", "src/c")] == [1, 1, 0]
