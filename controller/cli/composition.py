@@ -94,22 +94,35 @@ def open_pins(settings: Settings, mirror: Mirror, engine: Engine) -> Pins:
 @contextmanager
 def open_reconciler(settings: Settings, *, say: Say, workshop: Workshop | None = None) -> Iterator[Reconciler]:
     """Yield a reconciler built from the settings; close it afterwards. Without a workshop, a pass waits for all."""
+    import socket
+    from importlib.metadata import version
+
     from controller.containers.engine import Engine
     from controller.reconcile.clients import Clients
+    from controller.reconcile.heartbeats import Heartbeats
     from controller.reconcile.reconciler import Reconciler
     from controller.store.journal import Journal
     from controller.store.verdicts import Verdicts
 
     mirror, engine = open_mirror(settings), Engine()
+    journal = Journal(settings.state_dir / "journal.sqlite3")
     reconciler = Reconciler(
         settings,
         mirror=mirror,
-        journal=Journal(settings.state_dir / "journal.sqlite3"),
+        journal=journal,
         verdicts=Verdicts(settings.state_dir / "verdicts.sqlite3"),
         engine=engine,
         clients=Clients(settings.instance, ssh_config=settings.ssh_config),
         pins=open_pins(settings, mirror, engine),
         clock=time.time,
+        heartbeats=Heartbeats(
+            settings,
+            mirror=mirror,
+            journal=journal,
+            clock=time.time,
+            host=socket.gethostname(),
+            version=version("controller"),
+        ),
         say=say,
         workshop=workshop,
     )

@@ -171,6 +171,9 @@ def _show(result: PassResult, output: str) -> None:
     if result.report_error is not None:
         error = result.report_error
         click.echo(f"the status could not be pushed: {error.reason}: {error.message}", err=True)
+    if result.heartbeat_error is not None:
+        error = result.heartbeat_error
+        click.echo(f"warning: the heartbeat could not be pushed: {error.reason}: {error.message}", err=True)
 
 
 def _summary(result: PassResult) -> str:

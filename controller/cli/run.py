@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
     from controller.reconcile.workshop import Workshop
+    from controller.repository.heartbeat import branch_of
     from controller.service.summary import PassSummary
 
 _SOON_S = 10.0
@@ -62,11 +64,13 @@ def command(
         interval_s = float(duration_s(interval)) if interval else settings.interval_s
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--interval") from error
+    settings = replace(settings, interval_s=interval_s)
     options = ServiceOptions(
         pace=Pace(interval_s=interval_s, jitter_s=interval_s / 10),
         listen=listen or settings.listen,
         webhook_secret_file=webhook_secret_file or settings.webhook_secret_file,
         watched_ref=f"refs/heads/{settings.branch}" if settings.branch else None,
+        own_refs=tuple(f"refs/heads/{name}" for name in (settings.status_branch, branch_of(settings.status_branch))),
         version=version("controller"),
     )
     workshop = Workshop(_PATIENCE_S)

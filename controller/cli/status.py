@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from controller.model.conditions import ResourceStatus, TaskState, TaskStatus, T
 from controller.model.labels import Requirement, SelectorError, parse_selector, selects
 
 if TYPE_CHECKING:
+    from controller.cli.freshness import Freshness
     from controller.repository.mirror import Mirror
 
 
@@ -26,20 +28,29 @@ if TYPE_CHECKING:
     metavar="LABELS",
     help="Only what has these labels: team=a,stage!=test, 'team in (a,b)', KEY, !KEY.",
 )
+@click.option("--freshness", is_flag=True, help="Only as of when that is, by which controller, at which commit.")
 @output_option("table", "wide", "json", "yaml")
 @repository_options
-def command(given: Given, name: str | None, selector: tuple[str, ...], output: str) -> None:
+def command(given: Given, name: str | None, selector: tuple[str, ...], freshness: bool, output: str) -> None:
     """Show where every resource stands, or the one called NAME (a job, JOB/TASK, image or cluster).
 
-    Reads the status branch, so it says the same on every machine.
+    Reads the status branch, so it says the same on every machine. The last line says as of when.
     """
     selected = _selected(selector)
     from controller.cli.composition import open_mirror, settings_from
+    from controller.cli.freshness import read_freshness, sentence
     from controller.cli.output import print_json, print_yaml
     from controller.model.documents import to_document
+    from controller.repository.heartbeat import branch_of
 
     settings = settings_from(given)
-    found = _chosen(read_statuses(open_mirror(settings), settings.status_branch), name)
+    mirror = open_mirror(settings)
+    every = read_statuses(mirror, settings.status_branch, branch_of(settings.status_branch), settings.branch)
+    fresh = read_freshness(settings, mirror, now=time.time())
+    if freshness:
+        _print_freshness(fresh, output)
+        return
+    found = _chosen(every, name)
     statuses = [status for status in found if selects(selected, status.labels)]
     documents = [to_document(status) for status in statuses]
     match output:
@@ -52,6 +63,23 @@ def command(given: Given, name: str | None, selector: tuple[str, ...], output: s
         case _:
             for status in statuses:
                 _print_one(status, wide=output == "wide")
+    if output in ("table", "wide"):
+        click.echo(sentence(fresh))
+    elif fresh.overdue:
+        click.echo(sentence(fresh), err=True)
+
+
+def _print_freshness(fresh: Freshness, output: str) -> None:
+    from controller.cli.freshness import document_of, sentence
+    from controller.cli.output import print_json, print_yaml
+
+    match output:
+        case "json":
+            print_json(document_of(fresh))
+        case "yaml":
+            print_yaml(document_of(fresh))
+        case _:
+            click.echo(sentence(fresh))
 
 
 def _selected(texts: Sequence[str]) -> tuple[Requirement, ...]:
@@ -61,8 +89,8 @@ def _selected(texts: Sequence[str]) -> tuple[Requirement, ...]:
         raise click.UsageError(f"-l: {error}") from error
 
 
-def read_statuses(mirror: Mirror, branch: str) -> list[ResourceStatus]:
-    """Return every status on the branch as of now.
+def read_statuses(mirror: Mirror, branch: str, *others: str | None) -> list[ResourceStatus]:
+    """Return every status on the branch as of now; ``others`` are branches that are fetched with it.
 
     Raises:
         StalledError: there is no status yet (``NoStatus``).
@@ -71,7 +99,7 @@ def read_statuses(mirror: Mirror, branch: str) -> list[ResourceStatus]:
     from controller.repository.report import parse
     from controller.repository.statusbranch import StatusBranch
 
-    mirror.fetch(branch)
+    mirror.fetch(branch, *others)
     if mirror.tip(branch) is None:
         raise StalledError(
             "NoStatus", f"{mirror.url.shown} has no branch {branch} yet: has a pass run? controller reconcile --once"

@@ -35,6 +35,8 @@ NAMES = (
     "specs.remember.before",
     "report.before",
     "report.after",
+    "heartbeat.before",
+    "heartbeat.after",
 )
 """Every place in the controller's own process."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.model.conditions import ResourceStatus, Truth
-from controller.model.errors import ControllerError
+from controller.model.errors import ControllerError, WaitingError
 from controller.model.observed import Observed
 from controller.model.plans import Plan
 from controller.model.resources import Desired
@@ -47,6 +47,14 @@ class PassResult:
     """When what a limit keeps waiting may go on, in seconds since the epoch; None where nothing waits for that."""
     status_commit: str | None = None
     report_error: ControllerError | None = None
+    heartbeat_error: ControllerError | None = None
+    """Why the heartbeat could not be written; no fault of the pass."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every spec could be read and no action failed."""
+        failed = any(error is not None and not isinstance(error, WaitingError) for error in self.outcomes.values())
+        return not self.desired.problems and not failed
 
     @property
     def in_progress(self) -> bool:

@@ -28,6 +28,7 @@ from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
 from controller.reconcile.commits import Commits
 from controller.reconcile.hands import Hands, Outcomes, Say
+from controller.reconcile.heartbeats import Heartbeats
 from controller.reconcile.looking import last_looks, look, remember
 from controller.reconcile.memory import read_memory, remember_tip
 from controller.reconcile.outcomes import with_outcomes
@@ -67,6 +68,7 @@ class Reconciler:
         clients: Clients,
         pins: Pins,
         clock: Callable[[], float],
+        heartbeats: Heartbeats,
         say: Say = lambda key, text: None,
         workshop: Workshop | None = None,
     ) -> None:
@@ -79,6 +81,7 @@ class Reconciler:
         self._pins = pins
         self.commits = Commits(mirror, settings.path, pins=pins, verdicts=verdicts)
         self._clock = clock
+        self._heartbeats = heartbeats
         self._say = say
         self._workshop = workshop or Workshop()
         self._status_branch = StatusBranch(mirror, settings.status_branch)
@@ -155,49 +158,57 @@ class Reconciler:
         Raises:
             ControllerError: the pass could not run at all. What goes wrong with single resources is in the result.
         """
-        pass_id = secrets.token_hex(4)
-        with structlog.contextvars.bound_contextvars(pass_id=pass_id):
-            ahead = self.look_ahead()
-            log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
-            failpoint("look.remember.before")
-            remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
-            self._journal.save_runs(to_keep(ahead.plan.recalled, ahead.desired, ahead.sight.observed))
-            times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
-            self._journal.save_fact("clockworks", json.dumps(times))
-            self._journal.save_fact(PINS, self._pins.saved())
-            remember_submits(self._journal, ahead.history.submits, now=self._clock())
-            # Before anything is done: what a pass begins and does not live to report needs its last good spec.
-            self._journal.save_resources(standings_of(ahead.desired), forget=())
-            failpoint("look.remember.after")
-            on_plan(ahead.plan)
-            hands = self.hands(ahead.desired)
-            sweep(hands)
-            sweep_unknown(hands)
-            if not self._workshop.underway:
-                clear_leftovers(self.settings.state_dir, ahead.desired.images.values())
-            stop = stop or threading.Event()
-            outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
-            underway = self._workshop.underway - outcomes.keys()
-            after, observed = self._after(ahead, outcomes, underway)
-            failpoint("specs.remember.before")
-            self._remember_specs(ahead)
-            failpoint("report.before")
-            commit, error = self._report(ahead, after.statuses)
-            failpoint("report.after")
-            self.clear_when_due()
-            log.info("pass_ended", commit=ahead.desired.commit, status_commit=commit)
-            return PassResult(
-                pass_id=pass_id,
-                desired=ahead.desired,
-                observed=observed,
-                plan=ahead.plan,
-                outcomes=outcomes,
-                underway=underway,
-                statuses=after.statuses,
-                resume_at=after.resume_at,
-                status_commit=commit,
-                report_error=error,
-            )
+        with structlog.contextvars.bound_contextvars(pass_id=secrets.token_hex(4)):
+            try:
+                result = self._run_pass(stop, on_plan)
+            except ControllerError as error:
+                self._heartbeats.failed(error)
+                raise
+            return replace(result, heartbeat_error=self._heartbeats.ended(result))
+
+    def _run_pass(self, stop: threading.Event | None, on_plan: Callable[[Plan], None]) -> PassResult:
+        pass_id = str(structlog.contextvars.get_contextvars()["pass_id"])
+        ahead = self.look_ahead()
+        log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
+        failpoint("look.remember.before")
+        remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
+        self._journal.save_runs(to_keep(ahead.plan.recalled, ahead.desired, ahead.sight.observed))
+        times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
+        self._journal.save_fact("clockworks", json.dumps(times))
+        self._journal.save_fact(PINS, self._pins.saved())
+        remember_submits(self._journal, ahead.history.submits, now=self._clock())
+        # Before anything is done: what a pass begins and does not live to report needs its last good spec.
+        self._journal.save_resources(standings_of(ahead.desired), forget=())
+        failpoint("look.remember.after")
+        on_plan(ahead.plan)
+        hands = self.hands(ahead.desired)
+        sweep(hands)
+        sweep_unknown(hands)
+        if not self._workshop.underway:
+            clear_leftovers(self.settings.state_dir, ahead.desired.images.values())
+        stop = stop or threading.Event()
+        outcomes = apply(ahead.plan, ahead.sight.observed, hands, stop=stop, workshop=self._workshop)
+        underway = self._workshop.underway - outcomes.keys()
+        after, observed = self._after(ahead, outcomes, underway)
+        failpoint("specs.remember.before")
+        self._remember_specs(ahead)
+        failpoint("report.before")
+        commit, error = self._report(ahead, after.statuses)
+        failpoint("report.after")
+        self.clear_when_due()
+        log.info("pass_ended", commit=ahead.desired.commit, status_commit=commit)
+        return PassResult(
+            pass_id=pass_id,
+            desired=ahead.desired,
+            observed=observed,
+            plan=ahead.plan,
+            outcomes=outcomes,
+            underway=underway,
+            statuses=after.statuses,
+            resume_at=after.resume_at,
+            status_commit=commit,
+            report_error=error,
+        )
 
     def newest(self) -> Desired:
         """Read the newest commit, for a command that is no pass."""
@@ -277,6 +288,7 @@ class Reconciler:
                 spec_commit=ahead.desired.commit,
                 path=self.settings.path,
                 problems=ahead.desired.problems,
+                heartbeat=(self._heartbeats.branch, self._heartbeats.fault),
             )
         except ControllerError as error:
             log.warning("report_failed", reason=error.reason, message=error.message)

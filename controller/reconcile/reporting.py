@@ -21,8 +21,11 @@ def report(
     spec_commit: str,
     path: str,
     problems: Sequence[Problem],
+    heartbeat: tuple[str, str] = ("", ""),
 ) -> str | None:
     """Write the statuses; return the commit, None when the branch already says it all. ``there`` is what it says.
+
+    ``heartbeat`` is the branch that says when, and why that cannot be written, "" where it can.
 
     Raises:
         StalledError, TransientError: they could not be pushed; nothing is lost, the next pass tries again.
@@ -34,6 +37,7 @@ def report(
         path=path,
         problems=[problem.headline() for problem in problems],
         previous=there,
+        heartbeat=heartbeat,
     )
     ready = sum(c.type == "Ready" and c.status == "True" for status in statuses for c in status.conditions)
     result = branch.write(

@@ -153,6 +153,13 @@ class Mirror:
                 return False
             return ancestor == commit or repo.descendant_of(commit, ancestor)
 
+    def count_after(self, ancestor: str, commit: str) -> int | None:
+        """Return how many commits lead from ``ancestor`` to ``commit``; None when none does, or either is not here."""
+        if not self.is_ancestor(ancestor, commit):
+            return None
+        with self._reading() as repo:
+            return int(repo.ahead_behind(commit, ancestor)[0])
+
     def newest(self, commit: str, count: int) -> list[str]:
         """Return a commit and those before it, at most ``count`` in all, newest first.
 

@@ -1,8 +1,8 @@
 """One commit made the tip of a branch on the remote, if and only if the branch still is where it was.
 
-Never forces. Over ssh and https the server compares; a path is another directory of this machine, where the comparison
-is made here: libgit2's local transport does not compare, refuses repositories with a work tree, and runs no hooks
-either. Does not belong here: what the commit holds, and trying again.
+Forces nothing but the heartbeat, whose one commit is replaced. Over ssh and https the server compares. A path is a
+directory of this machine, where the comparison is made here: libgit2's local transport does not compare, refuses
+repositories with a work tree, and runs no hooks either. Does not belong here: what the commit holds, trying again.
 """
 
 from __future__ import annotations
@@ -38,22 +38,27 @@ def publish(
     commit: str,
     branch: str,
     expected: str | None,
+    replace: bool = False,
 ) -> Pushed:
     """Move ``branch`` on the remote from ``expected`` (None: there is no such branch) to ``commit``.
+
+    With ``replace`` the branch is moved from wherever it is, by force: what it held is let go of.
 
     Raises:
         StalledError: PushRefused, or what connecting raises.
         TransientError: Unreachable; whether the push went through was looked up, and it had not.
     """
     if url.is_path:
-        return _publish_here(repo, url, commit=commit, branch=branch, expected=expected)
+        return _publish_here(repo, url, commit=commit, branch=branch, expected=expected, replace=replace)
     connection = connect(repo, url, auth, PUSH)
+    if replace:
+        expected = connection.there.branches.get(branch)
     if connection.there.branches.get(branch) != expected:
         return Pushed.MOVED
     failure: ControllerError | None = None
     repo.references.create(OUTGOING, commit, force=True)
     try:
-        connection.push(f"{OUTGOING}:refs/heads/{branch}")
+        connection.push(f"{'+' if replace else ''}{OUTGOING}:refs/heads/{branch}")
     except ControllerError as error:
         failure = error
     finally:
@@ -92,13 +97,17 @@ def _look_again(
     raise push_refused(url, branch, reason, pushed.said)
 
 
-def _publish_here(repo: pygit2.Repository, url: RemoteUrl, *, commit: str, branch: str, expected: str | None) -> Pushed:
+def _publish_here(
+    repo: pygit2.Repository, url: RemoteUrl, *, commit: str, branch: str, expected: str | None, replace: bool
+) -> Pushed:
     ref = f"refs/heads/{branch}"
     try:
         there = pygit2.Repository(url.path)
         if not there.is_bare and there.raw_listall_references() and _checked_out(there, ref):
             raise push_refused(url, branch, "the branch is checked out there", "")
         found = there.references.get(ref)
+        if replace:
+            expected = None if found is None else str(found.target)
         if (None if found is None else str(found.target)) != expected:
             return Pushed.MOVED
         copy_commit(repo.odb, there.odb, commit)

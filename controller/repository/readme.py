@@ -51,7 +51,14 @@ def headline(status: ResourceStatus) -> str:
 
 
 def render_readme(
-    rows: Iterable[Row], *, spec_commit: str, url: str, path: str, problems: Sequence[str], max_rows: int
+    rows: Iterable[Row],
+    *,
+    spec_commit: str,
+    url: str,
+    path: str,
+    problems: Sequence[str],
+    heartbeat: tuple[str, str],
+    max_rows: int,
 ) -> str:
     """Return the Markdown. At most ``max_rows`` resources are listed; the rest is pointed to."""
     told = sorted(
@@ -64,6 +71,7 @@ def render_readme(
     worst = [row for row in told if row[3] in ATTENTION]
     rest = sorted((row for row in told if row[3] not in ATTENTION), key=lambda row: row[1:3])
     lines = ["# Status", "", f"Of {_where(url, path)} at commit `{_code(spec_commit)}`.", ""]
+    lines += _heartbeat(*heartbeat)
     lines += _counts(Counter(row[3] for row in told), _tasks(row[4] for row in told))
     lines += _problems(problems)
     left = max_rows
@@ -92,6 +100,14 @@ def _where(url: str, path: str) -> str:
     shown = f"`{_BLANK.sub(' ', url).replace('`', '')}`"
     inside = _BLANK.sub(" ", path).replace("`", "").strip("/.")
     return f"{shown}, directory `{inside}`," if inside else shown
+
+
+def _heartbeat(branch: str, fault: str) -> list[str]:
+    """This page holds no time, or every pass would be a commit: it says where the time is."""
+    if not branch:
+        return []
+    line = f"When the controller last made a pass is on the branch `{branch}`; `controller status` says it too."
+    return [line + (f" It cannot be written there: {escape(fault)}" if fault else ""), ""]
 
 
 def _code(text: str) -> str:

@@ -36,13 +36,15 @@ def render(
     path: str = "",
     problems: Sequence[str] = (),
     previous: Mapping[str, bytes] | None = None,
+    heartbeat: tuple[str, str] = ("", ""),
     max_rows: int = 500,
 ) -> dict[str, bytes]:
     """Return path to bytes of every file; the order of ``statuses`` does not matter.
 
     ``url`` is shown as it is, so it must hold no secret. ``problems`` are the headlines of specs that cannot be read.
     Where a status says the same as in ``previous`` but for its ``commit``, the previous file is kept, so that a commit
-    that changes one spec does not rewrite the files of all others.
+    that changes one spec does not rewrite the files of all others. ``heartbeat`` is the branch that says when the last
+    pass was, and why that cannot be written.
     """
     ordered = sorted(statuses, key=lambda status: (status.kind, status.name))
     files: dict[str, bytes] = {}
@@ -51,7 +53,9 @@ def render(
         file = path_of(status.kind, status.name)
         files |= _render_files(status, file, (previous or {}).get(file))
         rows.append((status, file))
-    readme = render_readme(rows, spec_commit=spec_commit, url=url, path=path, problems=problems, max_rows=max_rows)
+    readme = render_readme(
+        rows, spec_commit=spec_commit, url=url, path=path, problems=problems, heartbeat=heartbeat, max_rows=max_rows
+    )
     files[README] = readme.encode("utf-8", "backslashreplace")
     return files
 

@@ -31,6 +31,8 @@ class ServiceOptions:
     """None: no webhook."""
     watched_ref: str | None = None
     """Full name of the branch that specs are read from (``refs/heads/main``): other pushes are ignored."""
+    own_refs: tuple[str, ...] = ()
+    """Full names of the branches that the controller pushes to: a push to them never asks for a pass."""
     stop_timeout_s: float = 60.0
     version: str = "unknown"
 
@@ -71,7 +73,7 @@ def _serve_http(run_pass: RunPass, options: ServiceOptions, listen: str, compani
         metrics = Metrics(version=options.version)
         observers: list[PassObserver] = [metrics]
         service = Service(run_pass, pace=options.pace, observers=observers)
-        app = build_app(service, metrics, secret=secret, watched_ref=options.watched_ref)
+        app = build_app(service, metrics, secret=secret, watched_ref=options.watched_ref, own_refs=options.own_refs)
         if secret is None:
             log.info("webhook_off", remedy="Set a secret file to let a Git host announce pushes.")
         _run(service, options, [Listener(app, port), *companions])

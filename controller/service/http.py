@@ -7,7 +7,7 @@ webhook asks for a pass and does not wait for it. What must not be in here: sock
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import structlog
@@ -69,12 +69,14 @@ class Webhook:
         request_pass: Callable[[str], None],
         secret: SecretFile,
         watched_ref: str | None,
+        own_refs: Collection[str],
         count: Callable[[Verdict], None],
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
         self._request_pass = request_pass
         self._secret = secret
         self._watched_ref = watched_ref
+        self._own_refs = own_refs
         self._count = count
         self._body_timeout_s = body_timeout_s
 
@@ -102,7 +104,7 @@ class Webhook:
         body = await self._body(request)
         if not is_authentic(request.headers, body, secret):
             return Verdict.UNAUTHORIZED
-        return judge(request.headers, body, self._watched_ref)
+        return judge(request.headers, body, self._watched_ref, self._own_refs)
 
     async def _body(self, request: Request) -> bytes:
         """The body, of which no more than the limit and one chunk is ever held."""
@@ -127,6 +129,7 @@ def build_app(
     *,
     secret: SecretFile | None,
     watched_ref: str | None = None,
+    own_refs: Collection[str] = (),
     body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> Starlette:
     """Put the pages together. Without a secret there is no webhook page, as nobody could be told apart."""
@@ -155,6 +158,7 @@ def build_app(
             request_pass=loop.request_pass,
             secret=secret,
             watched_ref=watched_ref,
+            own_refs=own_refs,
             count=metrics.webhook,
             body_timeout_s=body_timeout_s,
         )

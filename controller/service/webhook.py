@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from urllib.parse import parse_qs
 
@@ -64,11 +64,11 @@ def is_authentic(headers: Mapping[str, str], body: bytes, secret: bytes) -> bool
     )
 
 
-def judge(headers: Mapping[str, str], body: bytes, watched_ref: str | None) -> Verdict:
+def judge(headers: Mapping[str, str], body: bytes, watched_ref: str | None, own_refs: Collection[str] = ()) -> Verdict:
     """What an authentic request asks for.
 
     ``watched_ref`` is the full name of the branch that specs are read from (``refs/heads/main``), or None to
-    take a push to any branch as news.
+    take a push to any branch as news, except to ``own_refs``, which the controller itself pushes to.
     """
     event = next((headers[name].strip().lower() for name in _EVENTS if name in headers), "")
     if event == "ping":
@@ -76,7 +76,7 @@ def judge(headers: Mapping[str, str], body: bytes, watched_ref: str | None) -> V
     if event and event not in _PUSHES:
         return Verdict.IGNORED
     ref = _pushed_ref(body)
-    if ref is not None and watched_ref is not None and ref != watched_ref:
+    if ref is not None and (ref in own_refs or (watched_ref is not None and ref != watched_ref)):
         return Verdict.IGNORED
     return Verdict.ACCEPTED
 

@@ -108,3 +108,11 @@ def test_a_body_that_cannot_be_read_still_asks_for_a_pass(body: bytes) -> None:
 
 def test_without_a_watched_branch_every_push_counts() -> None:
     assert judge(Headers({}), b'{"ref": "refs/heads/any"}', None) is Verdict.ACCEPTED
+
+
+def test_own_pushes_never_ask_for_a_pass() -> None:
+    """Status and heartbeat, also where every other branch is news."""
+    own = ("refs/heads/controller/status", "refs/heads/controller/status-heartbeat")
+    for ref in own:
+        assert judge(Headers({}), json.dumps({"ref": ref}).encode(), None, own) is Verdict.IGNORED
+    assert judge(Headers({}), b'{"ref": "refs/heads/main"}', None, own) is Verdict.ACCEPTED
