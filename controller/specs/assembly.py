@@ -65,6 +65,8 @@ class Assembly:
     problems: list[Problem]
     known: frozenset[str] = frozenset()
     """``Kind/name`` of everything that the commit holds, valid or not."""
+    suspects: Mapping[str, str] = field(default_factory=dict)
+    """``Kind/name`` of what may stand in a file that could not be read, to that file."""
     unread: list[str] = field(default_factory=list)
     """Files that may hold more than is known of them."""
     outside: Mapping[Outside, Answer] = field(default_factory=dict)
@@ -99,6 +101,9 @@ class Assembly:
         """Report that a document needs what is broken; nothing is said of one that is not valid anyway."""
         if document.partial:
             return InvalidError(key)
+        if key in self.suspects:
+            kind, _, name = key.partition("/")
+            return self._hidden(document, path, kind, name, self.suspects[key])
         if key in self.passing:
             message, remedy = f"needs {key}, whose source cannot be had now", "it is asked for again by itself"
             return self.invalid(document, path, message, remedy, passing=True)
@@ -121,7 +126,10 @@ class Assembly:
             return self.invalid(document, path, f'there is no {kind} named "{wanted}"{did_you_mean(wanted, known)}')
         if document.partial:
             return InvalidError(wanted)
-        message = f'{kind} "{wanted}" may stand in {self.unread[0]}, which could not be read'
+        return self._hidden(document, path, kind, wanted, self.unread[0])
+
+    def _hidden(self, document: PlacedSpec, path: Path, kind: str, name: str, file: str) -> InvalidError:
+        message = f'{kind} "{name}" may stand in {file}, which could not be read'
         return self.invalid(document, path, message, "correct that file first")
 
     def warn(self, document: PlacedSpec, path: Path, message: str, remedy: str) -> None:

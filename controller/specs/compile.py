@@ -98,7 +98,8 @@ class _Compiler:
     files_read: int = 0
     documents: dict[str, list[_Placed]] = field(default_factory=lambda: defaultdict(list))
     partials: list[PlacedSpec] = field(default_factory=list)
-    suspects: set[str] = field(default_factory=set)
+    suspects: dict[str, str] = field(default_factory=dict)
+    """``Kind/name`` to the file that it may stand in."""
     unread: list[str] = field(default_factory=list)
     broken_paths: set[str] = field(default_factory=set)
 
@@ -108,7 +109,7 @@ class _Compiler:
             entry, verdict = replace(entry, path=printable(entry.path)), _unnamed(verdict, fault)
         self.files_read += verdict.is_spec_file
         self.problems += verdict.problems_at(entry.path)
-        self.suspects |= verdict.suspects
+        self.suspects |= dict.fromkeys(verdict.suspects, entry.path)
         if verdict.opaque:
             self.broken_paths.add(entry.path)
         if verdict.unread:
@@ -122,10 +123,17 @@ class _Compiler:
     def desired(self) -> Desired:
         """Return the result; called once, after the last ``take``."""
         assembly = Assembly(
-            tree=self.tree, files=self.files, problems=self.problems, unread=self.unread, cache=self.cache
+            tree=self.tree,
+            files=self.files,
+            problems=self.problems,
+            suspects=self.suspects,
+            unread=self.unread,
+            cache=self.cache,
         )
         single = self._without_duplicates(assembly)
-        assembly.broken |= self.suspects - single.keys()
+        for known in (*single, *self.documents):
+            self.suspects.pop(known, None)
+        assembly.broken |= self.suspects.keys()
         assembly.outside = self.resolve(sources_of(single))
         assembly.known = frozenset(single) | frozenset(assembly.broken)
         for kind, add in (("Cluster", _add_cluster), ("Image", add_image)):
@@ -152,7 +160,7 @@ class _Compiler:
             problems=tuple(sorted(set(self.problems))),
             warnings=tuple(sorted(set(assembly.warnings))),
             broken=frozenset(assembly.broken),
-            suspects=frozenset(self.suspects - single.keys() - self.documents.keys()),
+            suspects=frozenset(self.suspects),
             broken_paths=frozenset(self.broken_paths),
             files_read=self.files_read,
         )

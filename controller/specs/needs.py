@@ -14,7 +14,9 @@ from controller.specs.units import Unit
 
 def keys_of(assembly: Assembly, name: str) -> list[str]:
     """Return which ``Kind/name`` of the commit a name in ``needs`` may stand for."""
-    return [key for key in (f"Job/{name}", f"Workflow/{name}") if key in assembly.known]
+    keys = [key for key in (f"Job/{name}", f"Workflow/{name}") if key in assembly.known]
+    # What was only found in text that could not be read is not a second thing of that name.
+    return [key for key in keys if key not in assembly.suspects] or keys[:1]
 
 
 def needed(assembly: Assembly, document: PlacedSpec, unit: Unit) -> tuple[str, ...]:

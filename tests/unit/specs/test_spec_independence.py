@@ -281,3 +281,18 @@ def test_a_file_that_is_too_large_invents_nothing() -> None:
     assert "Job/user" in result.broken
     assert "Job/user" not in result.suspects
     assert result.suspects >= {"Job/job-1"}
+
+
+def test_a_file_that_is_not_yaml_invents_nothing() -> None:
+    """Which name goes with which kind is not known: what needs one is told of the file, once, and of nothing else."""
+    garbled = "kind: Workflow\nname: one\nsteps: [\nkind: Job\nname: two\nkind: Cluster\nname: far\n"
+    user = "kind: Job\nname: user\ncluster: far\ncommand: echo\nneeds: [one, two]\n"
+    other = "kind: Job\nname: other\ncluster: near\ncommand: echo\n"
+    result = desired({**AROUND, "garbled.yaml": garbled, "user.yaml": user, "other.yaml": other})
+    assert [(problem.path, problem.message) for problem in result.problems if problem.path != "garbled.yaml"] == [
+        ("other.yaml", 'there is no Cluster named "near"'),
+        ("user.yaml", 'Cluster "far" may stand in garbled.yaml, which could not be read'),
+        ("user.yaml", 'Job "one" may stand in garbled.yaml, which could not be read'),
+        ("user.yaml", 'Job "two" may stand in garbled.yaml, which could not be read'),
+    ]
+    assert result.suspects >= {"Job/one", "Workflow/one", "Cluster/two"}
