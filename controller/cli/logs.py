@@ -26,20 +26,19 @@ _PAUSE_S = 1.0
 def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
     """Show what the newest run of JOB (or of one of its tasks) has printed."""
     from controller.cli.composition import open_mirror, settings_from
+    from controller.cli.removed import cluster_of, with_removed
     from controller.cli.status import read_statuses
     from controller.model.errors import StalledError
     from controller.model.runs import place_of
     from controller.reconcile.clients import Clients
-    from controller.specs.compile import load
 
     settings = settings_from(given)
     mirror = open_mirror(settings)
-    status, task = _find(read_statuses(mirror, settings.status_branch), job)
+    statuses = read_statuses(mirror, settings.status_branch, settings.branch)
+    status, task = _find(with_removed(mirror, settings.status_branch, statuses, job), job)
     if task.run_dir is None:
         raise StalledError("NoOutput", f"{task.id} has not run yet: {task.state}, {task.reason}: {task.message}")
-    mirror.fetch(settings.branch)
-    desired = load(mirror.tree(mirror.head(settings.branch), settings.path))
-    cluster = desired.clusters.get(status.cluster)
+    cluster = cluster_of(settings, mirror, status)
     if cluster is None:
         raise StalledError(
             "ClusterUnknown",

@@ -40,6 +40,7 @@ def command(given: Given, name: str | None, selector: tuple[str, ...], freshness
     from controller.cli.composition import open_mirror, settings_from
     from controller.cli.freshness import read_freshness, sentence
     from controller.cli.output import print_json, print_yaml
+    from controller.cli.removed import with_removed
     from controller.model.documents import to_document
     from controller.repository.heartbeat import branch_of
 
@@ -50,6 +51,8 @@ def command(given: Given, name: str | None, selector: tuple[str, ...], freshness
     if freshness:
         _print_freshness(fresh, output)
         return
+    if name is not None:
+        every = with_removed(mirror, settings.status_branch, every, name)
     found = _chosen(every, name)
     statuses = [status for status in found if selects(selected, status.labels)]
     documents = [to_document(status) for status in statuses]

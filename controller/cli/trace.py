@@ -32,11 +32,13 @@ def command(given: Given, name: str, output: str) -> None:
     """
     from controller.cli.composition import open_mirror, settings_from
     from controller.cli.output import print_json
+    from controller.cli.removed import with_removed
     from controller.reconcile.tracing import chain
 
     settings = settings_from(given)
     mirror = open_mirror(settings)
-    status, task = _task(read_statuses(mirror, settings.status_branch), name)
+    statuses = read_statuses(mirror, settings.status_branch)
+    status, task = _task(with_removed(mirror, settings.status_branch, statuses, name), name)
     links = chain(_sources(settings, mirror, status, task))
     if output == "json":
         print_json(_document(task, status, links))

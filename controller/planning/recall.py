@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskState, TaskStatus
-from controller.model.observed import Observed
+from controller.model.observed import Charged, Observed
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import Run, RunRecord
 from controller.planning.history import History, latest_by_task
@@ -118,6 +118,11 @@ def _filled(record: RunRecord, entry: TaskStatus) -> RunRecord:
         job_id=record.job_id or entry.job_id,
         run_dir=record.run_dir or entry.run_dir,
         started=record.started or seconds_of(entry.started),
+        charged=Charged(
+            account=record.charged.account or entry.account,
+            partition=record.charged.partition or entry.partition,
+            qos=record.charged.qos or entry.qos,
+        ),
     )
 
 

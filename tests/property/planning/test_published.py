@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskState, TaskStatus
-from controller.model.observed import Observed
+from controller.model.observed import Charged, Observed
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.history import History
@@ -41,7 +41,12 @@ def lives(draw: st.DrawFn) -> tuple[Desired, dict[str, RunRecord], list[tuple[De
     """Return what is wanted, what is known of it at first, and passes that each know some of that."""
     wanted, past = draw(wishes()), draw(pasts())
     full = {
-        key: replace(record, started=NOW - 900, results={"loss": "0.5"} if record.state in TERMINAL else {})
+        key: replace(
+            record,
+            started=NOW - 900,
+            charged=Charged(account="lab", partition="short", qos="normal"),
+            results={"loss": "0.5"} if record.state in TERMINAL else {},
+        )
         for key, record in past.runs.items()
     }
     passes = []
