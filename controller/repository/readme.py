@@ -145,7 +145,7 @@ def _table(rows: Sequence[tuple[str, ResourceStatus, str]]) -> list[str]:
         cells = [
             word,
             escape(status.kind),
-            f"[{escape(status.name)}]({file.replace('%', '%25')})",
+            f"[{escape(status.name)}]({file.replace('%', '%25')}){_labels(status)}",
             escape(status.cluster),
             escape(reason),
             escape(message),
@@ -153,6 +153,11 @@ def _table(rows: Sequence[tuple[str, ResourceStatus, str]]) -> list[str]:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
+
+
+def _labels(status: ResourceStatus) -> str:
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(status.labels.items()))
+    return f" ({escape(labels)})" if labels else ""
 
 
 def _why(word: str, status: ResourceStatus) -> tuple[str, str]:

@@ -96,6 +96,7 @@ def test_what_nothing_uses_is_listed_announced_and_removed(lab: Lab) -> None:
     assert copies[("hpc", old)] == [f"commit {before[:12]} (1 back)"]
     one = lab.copies("--keep-commits", "1")
     assert one[("hpc", old)] == one[("engine", old)] == []
+    assert 'did you mean "tiny"?' in lab.project.controller("image", "list", "tny", expect=0).out
     table = lab.project.controller("image", "list", "tiny", "--keep-commits", "1", expect=0).out
     assert [line.split()[:3] for line in table.splitlines() if line.endswith("nothing")] == [
         ["tiny", "engine", old[:12]],

@@ -43,15 +43,16 @@ def command(given: Given, name: str | None, keep_commits: int, output: str) -> N
     with open_reconciler(settings_from(given), say=lambda key, text: None) as reconciler:
         stock = reconciler.take_stock(keep_commits=keep_commits).stock
     copies = [copy for copy in stock.copies if name is None or copy.name == name]
-    if name is not None and not copies and output != "json" and not (stock.unseen or stock.unknown):
-        from controller.specs.nearest import did_you_mean
-
-        known = sorted({copy.name for copy in stock.copies if copy.name})
-        raise click.UsageError(f'there is no copy of an image "{name}"{did_you_mean(name, known)}')
     if output == "json":
         print_json(document_of(stock, copies))
         return
-    print_copies(copies, wide=output == "wide", known=not (stock.unseen or stock.unknown))
+    if name is not None and not copies:
+        from controller.specs.nearest import did_you_mean
+
+        known = sorted({copy.name for copy in stock.copies if copy.name})
+        click.echo(f'there is no copy of an image "{name}"{did_you_mean(name, known)}')
+    else:
+        print_copies(copies, wide=output == "wide", known=not (stock.unseen or stock.unknown))
     if name is None:
         for place, leftovers in stock.leftovers.items():
             for each in leftovers:

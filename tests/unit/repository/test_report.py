@@ -50,6 +50,7 @@ STATUSES = st.builds(
     cluster=TEXT,
     conditions=st.lists(CONDITIONS, max_size=3).map(tuple),
     tasks=st.lists(TASKS, max_size=3).map(tuple),
+    labels=st.dictionaries(TEXT, TEXT, max_size=3),
     details=st.dictionaries(TEXT, TEXT, max_size=3),
 )
 SETS = st.lists(STATUSES, max_size=5, unique_by=lambda status: status.key)
@@ -220,6 +221,12 @@ def test_readme_escapes_what_others_wrote() -> None:
     assert "a\\|b" in text
     assert "&lt;b&gt;&amp; \\# x \\[l\\](http:&#47;&#47;e) \\`c\\` \\!\\[i\\](x)" in text
     assert "- specs/a.yaml:1:2: &lt;script&gt;" in text
+
+
+def test_readme_has_the_labels() -> None:
+    """Behind the name, as the spec's own words: escaped like all that others wrote."""
+    status = replace(job("train"), labels={"team": "vision", "note": "a|b<c>"})
+    assert "/train.json) (note=a\\|b&lt;c&gt;, team=vision) |" in readme(status)
 
 
 def test_readme_of_nothing() -> None:
