@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +92,9 @@ def open_pins(settings: Settings, mirror: Mirror, engine: Engine) -> Pins:
 
 
 @contextmanager
-def open_reconciler(settings: Settings, *, say: Say, workshop: Workshop | None = None) -> Iterator[Reconciler]:
+def open_reconciler(
+    settings: Settings, *, say: Say, workshop: Workshop | None = None, clock: Callable[[], float] = time.time
+) -> Iterator[Reconciler]:
     """Yield a reconciler built from the settings; close it afterwards. Without a workshop, a pass waits for all."""
     import socket
     from importlib.metadata import version
@@ -114,12 +116,12 @@ def open_reconciler(settings: Settings, *, say: Say, workshop: Workshop | None =
         engine=engine,
         clients=Clients(settings.instance, ssh_config=settings.ssh_config),
         pins=open_pins(settings, mirror, engine),
-        clock=time.time,
+        clock=clock,
         heartbeats=Heartbeats(
             settings,
             mirror=mirror,
             journal=journal,
-            clock=time.time,
+            clock=clock,
             host=socket.gethostname(),
             version=version("controller"),
         ),
