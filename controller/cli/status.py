@@ -217,7 +217,8 @@ def _why(status: ResourceStatus) -> str:
     stalled, ready = conditions.get("Stalled"), conditions.get("Ready")
     shown = stalled if stalled is not None and stalled.status is Truth.TRUE else ready
     if shown is None or (shown.status is Truth.TRUE and shown is ready):
-        return ""
+        faults = [(name, fault) for task in status.tasks for name, fault in task.result_faults.items()]
+        return f"result {faults[0][0]}: {faults[0][1]}" if faults else ""
     message = shown.message.splitlines()[0] if shown.message else ""
     return f"{shown.reason}: {message}" if message and message != shown.reason else shown.reason
 
@@ -244,9 +245,9 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
         if len(status.tasks) > 1:
             click.echo("  " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
         headings = ["TASK", "STATE", "REASON", "JOB", "TRY", "STARTED", "ENDED", "EXIT"]
-        metrics = list(dict.fromkeys(name for task in status.tasks for name in task.results))
+        metrics = list(dict.fromkeys(name for t in status.tasks for name in (*t.results, *t.result_faults)))
         headings += [name.upper() for name in metrics]
-        rows = [[*_task_row(task), *(task.results.get(name, "") for name in metrics)] for task in status.tasks]
+        rows = [[*_task_row(task), *(_result(task, name) for name in metrics)] for task in status.tasks]
         if wide:
             headings += ["ACCOUNT", "PARTITION", "QOS", "RUN DIR"]
             rows = [
@@ -255,12 +256,20 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
             ]
         print_table(headings, rows, spare=("ENDED", "STARTED", "TRY", "EXIT", "JOB"))
     for task in status.tasks:
+        for metric, fault in task.result_faults.items():
+            click.echo(f"\n  {task.id}: the result {metric} cannot be read: {fault}")
         if task.stderr_tail and task.state is TaskState.FAILED:
             tail = "\n".join(f"    {line}" for line in task.stderr_tail.splitlines()[-15:])
             click.echo(f"\n  last lines of standard error of {task.id}:\n{tail}")
         if len(status.tasks) == 1 and task.run_dir:
             click.echo(f"\n  run directory: {task.run_dir}")
     sys.stdout.flush()
+
+
+def _result(task: TaskStatus, name: str) -> str:
+    """Return a metric, or in brackets the reason why there is none."""
+    fault = task.result_faults.get(name)
+    return task.results.get(name, f"({fault.partition(':')[0]})" if fault else "")
 
 
 def _task_row(task: TaskStatus) -> list[str]:

@@ -46,6 +46,8 @@ class Look:
     full_scan: bool = False
     sifs: tuple[str, ...] = ()
     """SIF files that specs name by path."""
+    outputs: tuple[tuple[str, str], ...] = ()
+    """(run, path below its directory) of files that metrics are read from and that did not come with its end."""
 
 
 class SubmitEnd(StrEnum):
@@ -83,6 +85,7 @@ class ClusterClient:
         lines = [f"ack {name}" for name in look.acknowledged]
         lines += [f"run {run}" for run in look.runs]
         lines += [f"batch {batch}" for batch in look.batches]
+        lines += [f"output {run} {path}" for run, path in look.outputs]
         facts = f"{self.scheduler.facts_command()}; {self._container_facts()}" if look.facts else ""
         # Each in a shell of its own, which a variable that is not set there ends: then there is no path.
         paths = "\n".join(f"sifs+=(\"$(printf '%s' {path_expression(path)} 2>/dev/null)\")" for path in look.sifs)

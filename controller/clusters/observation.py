@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from controller.clusters.scripts import Answer, Part
@@ -14,6 +15,7 @@ from controller.model.observed import (
     ClusterObservation,
     Conversion,
     EventKind,
+    Outputs,
     RunEvent,
     RunLock,
     SifSeen,
@@ -65,6 +67,7 @@ def read_observation(
         events=events,
         batches=None if batches is None else {**scan_batches, **batches},
         scanned=locks,
+        outputs=take("outputs", _read_outputs) or {},
         faults=faults,
     )
 
@@ -170,7 +173,7 @@ def _event(body: str, *, spool_file: str) -> RunEvent | None:
             phase=str(value.get("phase", "")),
             reason=str(value.get("reason", "")),
             stderr_tail=_text(value.get("stderr", "")),
-            outputs={str(path): _text(text) for path, text in value.get("outputs", {}).items()},
+            outputs={str(path): b64decode(text) for path, text in value.get("outputs", {}).items()},
             spool_file=spool_file,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -179,6 +182,24 @@ def _event(body: str, *, spool_file: str) -> RunEvent | None:
 
 def _text(encoded: str) -> str:
     return b64decode(encoded).decode("utf-8", "replace")
+
+
+def _read_outputs(text: str) -> dict[str, Outputs]:
+    """Read ``file BASE64 RUN PATH``, ``large SIZE RUN PATH`` and ``none - RUN PATH`` lines."""
+    found: dict[str, Outputs] = {}
+    for line in text.splitlines():
+        word, value, run, path = line.split(" ", 3)
+        one = found.get(run, Outputs())
+        match word:
+            case "file":
+                data = b"" if value == "-" else b64decode(value, validate=True)
+                one = replace(one, texts={**one.texts, path: data})
+            case "large":
+                one = replace(one, too_large={**one.too_large, path: int(value)})
+            case _:
+                one = replace(one, missing=one.missing | {path})
+        found[run] = one
+    return found
 
 
 def _read_batches(text: str) -> dict[str, BatchRecord]:

@@ -67,6 +67,8 @@ class TaskStatus:
     stderr_tail: str = ""
     results: Mapping[str, str] = field(default_factory=dict)
     """Metrics by name, as text."""
+    result_faults: Mapping[str, str] = field(default_factory=dict)
+    """Metrics that could not be read, each with ``Reason: message``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ def _task_document(task: TaskStatus) -> dict[str, Any]:
         "digest": task.digest,
         "stderr_tail": task.stderr_tail,
         "results": dict(sorted(task.results.items())),
+        **({"result_faults": dict(sorted(task.result_faults.items()))} if task.result_faults else {}),
     }
 
 
@@ -97,9 +98,11 @@ def _task(item: Mapping[str, Any]) -> TaskStatus:
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError("exit_code and attempt must be whole numbers")
     results = _mapping(item.get("results", {}), "results")
+    faults = _mapping(item.get("result_faults", {}), "result_faults")
     return TaskStatus(
         id=_text(item, "id"),
         results={key: _text(results, key) for key in results},
+        result_faults={key: _text(faults, key) for key in faults},
         state=TaskState(_text(item, "state")),
         attempt=attempt,
         exit_code=exit_code,

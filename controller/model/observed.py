@@ -80,6 +80,22 @@ class JobRecord:
     charged: Charged = NOTHING_CHARGED
 
 
+OUTPUT_SENT = 32768
+"""Bytes of files that a run sends along with its end (``remote/job.sh``); what is larger is read by its path."""
+OUTPUT_READ = 1 << 20
+"""Bytes of the largest file that is read by its path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """Files of a run that metrics are read from, by path below its directory."""
+
+    texts: Mapping[str, bytes] = field(default_factory=dict)
+    too_large: Mapping[str, int] = field(default_factory=dict)
+    """Path -> size of a file that was not read because of it."""
+    missing: frozenset[str] = frozenset()
+
+
 class EventKind(StrEnum):
     """What a run says of itself."""
 
@@ -108,8 +124,8 @@ class RunEvent:
     reason: str = ""
     """Why it was to end, for ``CANCELLING`` only."""
     stderr_tail: str = ""
-    outputs: Mapping[str, str] = field(default_factory=dict)
-    """Text of the files that metrics are read from, by path below the run directory."""
+    outputs: Mapping[str, bytes] = field(default_factory=dict)
+    """The beginning of the files that metrics are read from, by path below the run directory."""
     spool_file: str = ""
     """Name of the spool file, to be taken away once the journal has the event; "" when read elsewhere."""
 
@@ -240,6 +256,8 @@ class ClusterObservation:
     events: tuple[RunEvent, ...] | None = None
     batches: Mapping[str, BatchRecord] | None = None
     scanned: tuple[RunLock, ...] | None = None
+    outputs: Mapping[str, Outputs] = field(default_factory=dict)
+    """Run -> those of its files that were asked for."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Part of the observation -> what went wrong with it, for a person."""
 

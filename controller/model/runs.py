@@ -153,6 +153,8 @@ class RunRecord:
     stderr_tail: str = ""
     results: Mapping[str, str] = field(default_factory=dict)
     """Metrics by name, as text."""
+    result_faults: Mapping[str, str] = field(default_factory=dict)
+    """Metrics that could not be read, each with ``Reason: message``."""
 
     @property
     def id(self) -> str:

@@ -15,11 +15,12 @@ from controller.model.observed import (
     ClusterObservation,
     EventKind,
     JobRecord,
+    Outputs,
     RunEvent,
 )
 from controller.model.resources import Metric
 from controller.model.runs import Owner, Run, RunRecord, batch_prefix, owner_from
-from controller.planning.results import extract
+from controller.planning.results import extract, unread
 from controller.planning.settle import Seen, settle
 
 GRACE_S = 120.0
@@ -55,7 +56,7 @@ def absorb(
     updated = {}
     for run_id, record in known.items():
         if record.state in TERMINAL:
-            updated[run_id] = record
+            updated[run_id] = _with_outputs(record, metrics or {}, observation)
             continue
         holder = _holder(events.get(run_id, ()))
         seen = Seen(
@@ -79,13 +80,36 @@ def absorb(
         asked = (metrics or {}).get(record.run.job)
         if asked and settled.state in TERMINAL:
             outputs = next((event.outputs for event in seen.events if event.kind is EventKind.EXITED), {})
-            settled = replace(settled, results=extract(asked, outputs))
+            read = extract(asked, Outputs(texts=outputs), whole=False)
+            # Of a run that failed nobody expects results.
+            faults = read.faults if settled.state is TaskState.SUCCEEDED else {}
+            settled = replace(settled, results=read.results, result_faults=faults)
         updated[run_id] = settled
     root = observation.facts.root if observation.facts else None
     return {
         run_id: replace(record, run_dir=f"{root}/{instance}/runs/{run_id}") if root and not record.run_dir else record
         for run_id, record in updated.items()
     }
+
+
+def _with_outputs(
+    record: RunRecord, metrics: Mapping[str, Mapping[str, Metric]], observation: ClusterObservation
+) -> RunRecord:
+    """Read the metrics whose files were too large to come with the run's end, once they have been asked for."""
+    waiting = unread(record.result_faults)
+    asked = metrics.get(record.run.job)
+    outputs = observation.outputs.get(record.id)
+    if not waiting or asked is None or outputs is None:
+        return record
+    seen = outputs.texts.keys() | outputs.too_large.keys() | outputs.missing
+    due = {name: asked[name] for name in waiting if name in asked and asked[name].file in seen}
+    read = extract(due, outputs, whole=True)
+    left = {
+        name: said
+        for name, said in record.result_faults.items()
+        if name not in waiting or (name in asked and name not in due)
+    }
+    return replace(record, results={**record.results, **read.results}, result_faults={**left, **read.faults})
 
 
 def strangers(observation: ClusterObservation, known: Mapping[str, RunRecord], *, instance: str) -> bool:

@@ -12,6 +12,7 @@ from controller.model.plans import PlannedRun
 from controller.model.resources import Job, LateValue, Task
 from controller.model.runs import Run
 from controller.planning.draft import Draft
+from controller.planning.results import unread
 from controller.planning.verdicts import Wait
 
 
@@ -48,6 +49,12 @@ def _value(draft: Draft, late: LateValue, tables: dict[str, str]) -> str | Wait:
     name = late.what.removeprefix("results.")
     if name in record.results:
         return record.results[name]
+    fault = record.result_faults.get(name, "")
+    if name in unread(record.result_faults):
+        return Wait("ResultUnread", f"the result {name} of {record.id} is read in a later pass: {fault}")
+    if fault:
+        again = f"then run it again: controller rerun {record.run.task_id}"
+        return Wait("ResultMissing", f"{record.id} succeeded without the result {name}: {fault}; {again}", stalled=True)
     metric = upstream.results.metrics.get(name)
     where = f"{metric.file} at {metric.path!r}" if metric else "its results"
     return Wait("ResultMissing", f"{record.id} succeeded without the result {name} ({where})", stalled=True)

@@ -128,9 +128,13 @@ def _filled(record: RunRecord, entry: TaskStatus) -> RunRecord:
 
 def _with_results(own: RunRecord, told: Published) -> RunRecord | None:
     """Return an end with results that are published and that it lacks: its spec could not be read when it was seen."""
-    if own.state is not told.entry.state or told.entry.results.keys() <= own.results.keys():
+    if own.state is not told.entry.state:
         return None
-    return replace(own, results={**told.entry.results, **own.results})
+    results = {**told.entry.results, **own.results}
+    faults = {**told.entry.result_faults, **own.result_faults}
+    faults = {name: said for name, said in faults.items() if name not in results}
+    known = (results, faults) == (own.results, own.result_faults)
+    return None if known else replace(own, results=results, result_faults=faults)
 
 
 def _as_published(record: RunRecord, told: Published) -> RunRecord:
@@ -149,6 +153,7 @@ def _as_published(record: RunRecord, told: Published) -> RunRecord:
             exit_code=entry.exit_code,
             stderr_tail=entry.stderr_tail,
             results=entry.results,
+            result_faults=entry.result_faults,
             lapsed=False,
             missing_since=None,
         )

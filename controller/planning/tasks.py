@@ -13,6 +13,7 @@ from controller.model.resources import Desired, Job, Task, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.history import History, latest_by_task
 from controller.planning.recall import Sightings, place_in
+from controller.planning.results import unread
 from controller.planning.verdicts import PROGRESSING, SETTLED, Verdict, Wait, conditions, time_text, with_problem
 
 TICK_OF = "scheduled_for.{}"
@@ -205,7 +206,18 @@ def _record_status(task_id: str, record: RunRecord) -> TaskStatus:
         digest=record.run.digest,
         stderr_tail=record.stderr_tail,
         results=record.results,
+        result_faults=record.result_faults,
     )
+
+
+def _unreadable(tasks: Sequence[TaskStatus]) -> str:
+    """Return which results could not be read, the first of them with its reason."""
+    faults = [(task.id, name, said) for task in tasks for name, said in sorted(task.result_faults.items())]
+    if not faults:
+        return ""
+    task_id, name, said = faults[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"; the result {name} of {task_id} cannot be read: {said}{more}"
 
 
 def _judge(tasks: Sequence[TaskStatus], waits: Sequence[Wait]) -> Verdict:
@@ -222,8 +234,10 @@ def _judge(tasks: Sequence[TaskStatus], waits: Sequence[Wait]) -> Verdict:
     # What waits for a person alone is not in progress, however long it waits.
     idle = sum(wait.reason in ("Suspended", "Scheduled") or wait.stalled for wait in waits)
     moving = total - counts[TaskState.SUCCEEDED] - counts[TaskState.FAILED] - counts[TaskState.CANCELLED] - idle
+    moving += sum(bool(unread(task.result_faults)) for task in tasks)
     if done:
-        ready = (Truth.TRUE, "Succeeded", "every task has succeeded" if total > 1 else "the task has succeeded")
+        words = "every task has succeeded" if total > 1 else "the task has succeeded"
+        ready = (Truth.TRUE, "Succeeded", words + _unreadable(tasks))
     else:
         ready = (Truth.UNKNOWN if worst is TaskState.UNKNOWN else Truth.FALSE, reason, message)
     bad = next((wait for wait in waits if wait.stalled), None)

@@ -14,15 +14,18 @@ from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, TaskState
 from controller.model.images import Build, Image, SifFile
 from controller.model.observed import ClusterFacts, ClusterObservation, Observed, Partition
-from controller.model.resources import Desired
+from controller.model.resources import Desired, Metric
 from controller.model.runs import RunRecord
 from controller.planning.absorb import absorb, acknowledged, strangers
+from controller.planning.results import unread
 from controller.planning.stuck import beyond_any_node
 from controller.planning.trials import gate_of
 from controller.reconcile.trials import trials_of
 from controller.store.journal import Journal
 
 _FACTS_FOR_S = 86400.0
+_MOST_OUTPUTS = 16
+"""Files of up to 1 MiB that one look reads: the answer is kept in memory."""
 _QUEUE_REMEMBERS_S = 240.0
 """Below SLURM's MinJobAge (300 s by default): for so long an ended job is still in the queue."""
 
@@ -50,17 +53,25 @@ def look(
 ) -> Sight:
     """Look at everything once, all clusters at the same time. Writes nothing."""
     records = journal.runs()
+    metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
     names = [*desired.clusters, *desired.retired]
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
         looks = {
             name: pool.submit(
-                copy_context().run, _look_at, client_of(name), journal, records, name, now, _images_on(desired, name)
+                copy_context().run,
+                _look_at,
+                client_of(name),
+                journal,
+                records,
+                name,
+                now,
+                _images_on(desired, name),
+                _outputs_on(name, records, metrics),
             )
             for name in names
         }
         observations = {name: future.result() for name, future in looks.items()}
     engine_seen = engine.observe() if _engine_matters(desired, observations, journal) else None
-    metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
     updated = dict(records)
     acks, unknown = {}, set()
     for name, observation in observations.items():
@@ -96,6 +107,21 @@ def _images_on(desired: Desired, cluster: str) -> list[Image]:
     """Return the images that jobs on a cluster name."""
     names = {job.image for job in desired.jobs.values() if job.cluster == cluster and job.image is not None}
     return [desired.images[name] for name in sorted(names)]
+
+
+def _outputs_on(
+    cluster: str, records: Mapping[str, RunRecord], metrics: Mapping[str, Mapping[str, Metric]]
+) -> tuple[tuple[str, str], ...]:
+    """Return the files that metrics are still to be read from, (run, path) each, as many as one look may bring."""
+    found: dict[tuple[str, str], None] = {}
+    for key, record in records.items():
+        if record.result_faults and record.run.cluster == cluster:
+            asked = metrics.get(record.run.job, {})
+            for name in sorted(unread(record.result_faults) & asked.keys()):
+                found[key, asked[name].file] = None
+                if len(found) == _MOST_OUTPUTS:
+                    return tuple(found)
+    return tuple(found)
 
 
 def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord], now: float) -> None:
@@ -135,6 +161,7 @@ def _look_at(
     name: str,
     now: float,
     images: Sequence[Image],
+    outputs: tuple[tuple[str, str], ...],
 ) -> ClusterObservation:
     known = json.loads(journal.fact(f"facts:{name}") or "{}")
     asked_at = known.pop("at", None)
@@ -151,6 +178,7 @@ def _look_at(
         facts=asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or _too_large(active, known),
         sifs=tuple(sorted({image.origin.path for image in images if isinstance(image.origin, SifFile)})),
         full_scan=journal.fact(f"scanned:{name}") != "1",
+        outputs=outputs,
     )
     observation = client.observe(want)
     if observation.facts is None:

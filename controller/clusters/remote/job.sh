@@ -136,14 +136,15 @@ if [ -e "$control/exit.json" ]; then
   exit "${code:-74}"
 fi
 
-# text_of FILES: as the members of a JSON object, base64, the first 32 KiB of each that is there. Their paths hold no
-# character that JSON would have to escape: the schema sees to that.
+# text_of FILES: as the members of a JSON object, base64, those that are there and have at most 32 KiB together; the
+# others are read by their paths (observe.sh). Their paths hold no character that JSON would have to escape: the schema
+# sees to that.
 text_of() {
-  local file comma=''
+  local file size left=32768 comma=''
   while IFS= read -r file; do
-    if [ -n "$file" ] && [ -f "$run/$file" ]; then
-      printf '%s"%s":"%s"' "$comma" "$file" "$(head -c 32768 "$run/$file" | base64 -w 0)"
-      comma=,
+    if [ -n "$file" ] && [ -f "$run/$file" ] && size=$(stat -L -c %s "$run/$file") && [ "$size" -le "$left" ]; then
+      printf '%s"%s":"%s"' "$comma" "$file" "$(head -c "$size" "$run/$file" | base64 -w 0)"
+      left=$((left - size)) comma=,
     fi
   done <<<"$1"
 }

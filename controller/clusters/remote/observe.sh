@@ -1,12 +1,13 @@
 # One look at the cluster. Standard input: lines "ack FILE", "run RUN", "batch BATCH". Variables:
 # queue_command, accounting_command, facts_command (shell text, may be empty), full_scan (0 or 1), sif_paths (shell text
 # that sets the array sifs).
-acks=() runs=() batches=()
+acks=() runs=() batches=() outputs=()
 while IFS=' ' read -r word value; do
   case $word in
     ack) acks+=("$value") ;;
     run) runs+=("$value") ;;
     batch) batches+=("$value") ;;
+    output) outputs+=("$value") ;;
   esac
 done
 
@@ -79,6 +80,20 @@ show_runs() {
   for run in "${runs[@]}"; do show_run "$run" || return 1; done
 }
 
+# The files of runs that were asked for, "RUN PATH" each: what is in it, or its size when that is over 1 MiB.
+show_outputs() {
+  local item file size text
+  [ -d "$base/runs" ] || return 1
+  for item in "${outputs[@]}"; do
+    file=$base/runs/${item%% *}/${item#* }
+    if [ ! -f "$file" ] || [ ! -r "$file" ]; then printf 'none - %s\n' "$item"; continue; fi
+    size=$(stat -L -c %s "$file") || return 1
+    if [ "$size" -gt 1048576 ]; then printf 'large %s %s\n' "$size" "$item"; continue; fi
+    text=$(head -c 1048576 "$file" | base64 -w 0) || return 1
+    printf 'file %s %s\n' "${text:--}" "$item"
+  done
+}
+
 # show_batch BATCH: whether its directory is there, how many tries were begun, the job it became, the runs in it.
 show_batch() {
   local place=$base/submissions/$1 tries=() job_id='' manifest='{}'
@@ -146,6 +161,7 @@ if [ -n "$accounting_command" ]; then part accounting eval "$accounting_command"
 part spool show_spool
 part runs show_runs
 part batches show_batches
+if [ "${#outputs[@]}" -gt 0 ]; then part outputs show_outputs; fi
 # Conversions before images: one that ends in between is then seen to have ended well.
 part conversions show_conversions
 part images show_images
