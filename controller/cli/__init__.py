@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from controller.cli.exits import INTERRUPTED, NOT_REACHED, READER_LEFT, USAGE
 from controller.cli.verbs import Verbs
 from controller.model.errors import ConfigurationError, ControllerError
 from controller.model.failpoints import arm
@@ -33,8 +34,6 @@ VERBS = {
     "approve": "Let what is held back go ahead, by a commit.",
     "image": "Start, test, mend, list and clear away images.",
 }
-EXIT_USAGE = 2
-EXIT_NOT_RUN = 3
 
 
 @click.command(
@@ -64,14 +63,14 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.exceptions.Abort:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        sys.exit(EXIT_USAGE)
+        sys.exit(USAGE)
     except ControllerError as error:
         click.echo(f"error: {error.reason}: {error.message}", err=True)
-        sys.exit(EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_NOT_RUN)
+        sys.exit(USAGE if isinstance(error, ConfigurationError) else NOT_REACHED)
     except BrokenPipeError:
         # Whoever read our output has left.
         sys.stderr.close()
-        sys.exit(141)
+        sys.exit(READER_LEFT)

@@ -7,84 +7,117 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from controller.cli.checkout import say_unpublished
+from controller.cli.exits import INTERRUPTED, NOT_REACHED
 from controller.cli.options import Given, output_option, repository_options
+from controller.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from controller.cli.ended import Ended
+    from controller.planning.attention import Notice
     from controller.reconcile.passes import PassResult
     from controller.reconcile.reconciler import Reconciler
 
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 15.0
-_INTERRUPTED = 130
 
 
 @click.command(name="reconcile")
 @click.option("--once", is_flag=True, help="Run a single pass (what happens anyway without --wait).")
 @click.option("--wait", is_flag=True, help="Go on until nothing is in progress any more.")
 @click.option("--timeout", default="10m", show_default=True, metavar="T", help="With --wait: give up after this long.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what the pass before did not say: for cron.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every step to standard error.")
 @output_option("table", "json")
 @repository_options
-def command(given: Given, once: bool, wait: bool, timeout: str, verbose: bool, output: str) -> None:
+def command(given: Given, once: bool, wait: bool, timeout: str, quiet: bool, verbose: bool, output: str) -> None:
     """Run a pass: read the newest commit, look, plan, act, report.
 
     \b
-    Exit codes: 0 the pass completed (or another one is under way),
-    1 completed with invalid specs or failed actions, 2 usage or configuration,
-    3 the pass could not run.
+    Exit codes: 0 the pass did all it could (or another one is under way),
+    1 an invalid spec or a failed action; with --wait also: something that was
+    asked for has failed, is Stalled, or is still in progress after --timeout,
+    2 usage or configuration,
+    3 the repository, a cluster or the engine could not be seen.
     """
     from controller.cli.composition import only_one, open_reconciler, settings_from
-    from controller.model.errors import WaitingError
+    from controller.cli.ended import Ended
+    from controller.model.errors import ControllerError, WaitingError
+    from controller.planning.attention import in_a_line
     from controller.service.logs import configure_logging
     from controller.specs.quantities import duration_s
 
     if once and wait:
         raise click.UsageError("--once and --wait exclude each other")
+    if quiet and (wait or verbose or output != "table"):
+        raise click.UsageError("--quiet goes with single passes alone, without --verbose and -o")
     try:
         patience_s = duration_s(timeout)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--timeout") from error
     configure_logging("info" if verbose else "critical")
     settings = settings_from(given)
-    narrator, stop = Narrator(), threading.Event()
+    narrator, stop = Narrator(muted=quiet), threading.Event()
     try:
         with only_one(settings), _interruptible(stop), open_reconciler(settings, say=narrator.say) as reconciler:
             if wait:
                 result = _until_settled(reconciler, narrator, patience_s, stop)
             else:
                 result = _one(reconciler, narrator, stop)
+            if not quiet:
+                say_unpublished(settings, reconciler.mirror, result.desired.commit)
     except WaitingError as error:
         if error.reason != "PassUnderway":
             raise
-        click.echo(f"{error.message}; nothing done", err=True)
+        if not quiet:
+            click.echo(f"{error.message}; nothing done", err=True)
         return
-    _show(result, output)
+    except ControllerError as error:
+        if not quiet or isinstance(error, ConfigurationError):
+            raise
+        _say_news(settings.state_dir, [f"error: {error.reason}: {error.message}"])
+        sys.exit(NOT_REACHED)
+    ended = Ended.of(result)
+    if not quiet and not wait:
+        _say_unseen(ended.unseen)
+    if quiet:
+        _say_news(settings.state_dir, ended.lines)
+    else:
+        _show(result, ended, output)
     if stop.is_set():
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     if wait and result.in_progress:
         click.echo(f"gave up after {timeout}: something is still in progress", err=True)
-        sys.exit(1)
-    sys.exit(1 if problems_in(result) else 0)
+    elif wait and ended.wrong:
+        click.echo(in_a_line(ended.wrong, result.statuses), err=output == "json")
+    sys.exit(ended.exit_code(waited=wait))
 
 
-def problems_in(result: PassResult) -> bool:
-    """Whether a pass that ran is to end with exit code 1."""
-    from controller.reconcile.applying import failures_in
+def _say_unseen(unseen: Sequence[Notice]) -> None:
+    for notice in unseen:
+        click.echo(f"error: {notice.reason}: {notice.message}", err=True)
 
-    return bool(result.desired.problems or result.report_error or any(failures_in(result.outcomes)))
+
+def _say_news(state_dir: Path, lines: Sequence[str]) -> None:
+    from controller.cli.news import news
+
+    for line in news(state_dir, lines):
+        click.echo(line, err=True)
 
 
 class Narrator:
     """Tells on standard error what goes on, in words of the plan; the same line is not said twice in a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, muted: bool = False) -> None:
+        self._muted = muted
         self._titles: dict[str, str] = {}
         self._last: dict[str, str] = {}
 
@@ -96,7 +129,7 @@ class Narrator:
 
     def say(self, key: str, text: str) -> None:
         """Say how far an action is."""
-        if self._last.get(key) != text:
+        if self._last.get(key) != text and not self._muted:
             self._last[key] = text
             click.echo(f"  {self._titles.get(key, key)}: {text}", err=True)
 
@@ -107,7 +140,7 @@ def _interruptible(stop: threading.Event) -> Iterator[None]:
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
-            os._exit(_INTERRUPTED)
+            os._exit(INTERRUPTED)
         stop.set()
         # Not by click: a handler runs wherever the program is, and that may be in the middle of a line.
         os.write(2, b"\nfinishing what is under way, nothing new begins; Ctrl+C again ends at once\n")
@@ -125,10 +158,15 @@ def _one(reconciler: Reconciler, narrator: Narrator, stop: threading.Event) -> P
 
 def _until_settled(reconciler: Reconciler, narrator: Narrator, patience_s: float, stop: threading.Event) -> PassResult:
     """Run passes until nothing is in progress, saying each time what has changed."""
+    from controller.planning.attention import unseen_in
+
     deadline = time.monotonic() + patience_s
     pause_s, said = _FIRST_PAUSE_S, ""
+    away: list[Notice] = []
     while True:
         result = _one(reconciler, narrator, stop)
+        before, away = away, unseen_in(result.desired, result.observed)
+        _say_unseen([notice for notice in away if notice not in before])
         line = _in_a_line(result)
         if line != said:
             click.echo(line, err=True)
@@ -146,7 +184,7 @@ def _in_a_line(result: PassResult) -> str:
     return "tasks: " + (", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none")
 
 
-def _show(result: PassResult, output: str) -> None:
+def _show(result: PassResult, ended: Ended, output: str) -> None:
     from controller.cli.output import print_json
     from controller.cli.status import print_statuses
     from controller.model.digests import short
@@ -155,7 +193,7 @@ def _show(result: PassResult, output: str) -> None:
     from controller.specs.excerpts import draw
 
     if output == "json":
-        print_json(_document(result))
+        print_json(_document(result, ended))
         return
     for problem in result.desired.problems:
         click.echo(draw(problem), err=True)
@@ -167,7 +205,7 @@ def _show(result: PassResult, output: str) -> None:
             word = "waits" if isinstance(error, WaitingError) else "failed"
             click.echo(f"{word}: {title(action)}: {error.reason}: {error.message}", err=True)
     print_statuses(result.statuses, wide=False)
-    click.echo(f"commit {short(result.desired.commit)}: {_summary(result)}")
+    click.echo(f"commit {short(result.desired.commit)}: {_summary(result, ended)}")
     if result.report_error is not None:
         error = result.report_error
         click.echo(f"the status could not be pushed: {error.reason}: {error.message}", err=True)
@@ -176,16 +214,19 @@ def _show(result: PassResult, output: str) -> None:
         click.echo(f"warning: the heartbeat could not be pushed: {error.reason}: {error.message}", err=True)
 
 
-def _summary(result: PassResult) -> str:
+def _summary(result: PassResult, ended: Ended) -> str:
     done = sum(error is None for error in result.outcomes.values())
-    parts = [f"{done} of {len(result.plan.actions)} actions done" if result.plan.actions else "nothing to do"]
+    nothing = "nothing could be done" if ended.unseen else "nothing more was done" if ended.wrong else "nothing to do"
+    parts = [f"{done} of {len(result.plan.actions)} actions done" if result.plan.actions else nothing]
     if result.desired.problems:
         parts.append(f"{len(result.desired.problems)} problems in specs")
     parts.append(f"status commit {result.status_commit[:12]}" if result.status_commit else "status unchanged")
     return ", ".join(parts)
 
 
-def _document(result: PassResult) -> dict[str, Any]:
+def _document(result: PassResult, ended: Ended) -> dict[str, Any]:
+    from dataclasses import asdict
+
     from controller.model.documents import to_document
     from controller.planning.describe import kind_of, title
 
@@ -208,6 +249,8 @@ def _document(result: PassResult) -> dict[str, Any]:
         "commit": result.desired.commit,
         "status_commit": result.status_commit,
         "in_progress": result.in_progress,
+        "unseen": [asdict(notice) for notice in ended.unseen],
+        "wrong": [asdict(notice) for notice in ended.wrong],
         "problems": [
             {"path": p.path, "line": p.line, "column": p.column, "message": p.message, "remedy": p.remedy}
             for p in result.desired.problems

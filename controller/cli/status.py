@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from controller.cli.checkout import say_unpublished
 from controller.cli.options import Given, output_option, repository_options
 from controller.model.conditions import ResourceStatus, TaskState, TaskStatus, Truth
 from controller.model.labels import Requirement, SelectorError, parse_selector, selects
@@ -54,6 +55,8 @@ def command(given: Given, name: str | None, selector: tuple[str, ...], freshness
     if name is not None:
         every = with_removed(mirror, settings.status_branch, every, name)
     found = _chosen(every, name)
+    if (tip := mirror.tip(settings.branch)) is not None:
+        say_unpublished(settings, mirror, tip)
     statuses = [status for status in found if selects(selected, status.labels)]
     documents = [to_document(status) for status in statuses]
     match output:

@@ -62,7 +62,7 @@ def running(trial: Trial, name: str = "runs", **fields: Any) -> tuple[dict[str, 
 
 def one_pass(trial: Trial) -> None:
     """Run a pass that may say that something is wrong."""
-    assert trial.project.controller("reconcile", "--once").code in (0, 1)
+    assert trial.project.controller("reconcile", "--once").code in (0, 1, 3)
 
 
 def assert_jobs(trial: Trial, count: int) -> None:
@@ -104,8 +104,9 @@ def test_ssh_cut_in_the_middle_of_a_submit(slurm: Trial, there: There, when: str
         slurm.commit(slurm.counted("one"))
         process = slurm.start("reconcile", "--once")
         wait_for("sbatch is at work", lambda: "yes" in there.shell(f"[ -e {mark}.reached ] && echo yes", check=False))
-        there.root("pkill -KILL -x sshd-session")
-        assert process.wait(60) in (0, 1)
+        # "sshd: NAME" before OpenSSH 9.8, "sshd-session: NAME" since; the listener's title goes on with a path.
+        there.root("pkill -KILL -f '^sshd(-session)?: [a-z]'")
+        assert process.wait(60) in (0, 1, 3)
         assert slurm.states() == {"one": "Submitting"}
         there.shell(f"touch {mark}.go")
         slurm.converge()

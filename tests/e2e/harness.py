@@ -166,15 +166,25 @@ class Project:
         }
         return {**kept, **own, **(more or {})}
 
-    def one_pass(self, *, expect: int = 0, env: Mapping[str, str] | None = None) -> Any:
-        """Run a single pass; return what ``-o json`` prints."""
-        return self.controller("reconcile", "--once", "-o", "json", expect=expect, env=env).json
+    def one_pass(self, *, expect: int | None = None, env: Mapping[str, str] | None = None) -> Any:
+        """Run a single pass; return what ``-o json`` prints. By default 0, or 3 where something could not be seen."""
+        ran = self.controller("reconcile", "--once", "-o", "json", expect=expect, env=env)
+        assert expect is not None or ran.code == (3 if ran.json["unseen"] else 0), ran
+        return ran.json
 
-    def settle(self, *, expect: int = 0, timeout: str = "4m") -> Any:
-        """Run passes until nothing is in progress; return what ``-o json`` prints of the last."""
-        return self.controller("reconcile", "--wait", "--timeout", timeout, "-o", "json", expect=expect).json
+    def settle(self, *, expect: int | None = None, timeout: str = "4m") -> Any:
+        """Run passes until nothing is in progress; return what ``-o json`` prints of the last.
 
-    def passes_until(self, what: str, condition: Callable[[], Any], *, deadline_s: float = 90, expect: int = 0) -> Any:
+        By default 0 where all is as wanted and 1 where something has failed or is Stalled.
+        """
+        ran = self.controller("reconcile", "--wait", "--timeout", timeout, "-o", "json", expect=expect)
+        wrong = ran.json["wrong"] and not ran.json["in_progress"]
+        assert expect is not None or ran.code == (1 if wrong else 0), ran
+        return ran.json
+
+    def passes_until(
+        self, what: str, condition: Callable[[], Any], *, deadline_s: float = 90, expect: int | None = None
+    ) -> Any:
         """Run passes until a condition holds."""
 
         def look() -> Any:
@@ -199,7 +209,8 @@ class Project:
         """Return the kinds of actions that ``controller plan`` announces, in order."""
         ran = self.controller("plan", "-o", "json", env=env)
         kinds = [action["kind"] for action in ran.json["actions"]]
-        assert ran.code == (1 if kinds or ran.json["held"] else 0), ran
+        open_ = kinds or ran.json["held"] or ran.json["problems"] or ran.json["wrong"]
+        assert ran.code == (3 if ran.json["unseen"] else 1 if open_ else 0), ran
         return kinds
 
     # ---- what a user sees ----

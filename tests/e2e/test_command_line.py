@@ -24,7 +24,7 @@ def finished(make_project: MakeProject) -> Project:
 
 
 def test_plan_says_by_its_exit_code_whether_there_is_something_to_do(project: Project, tmp_path: Path) -> None:
-    """0: nothing to do; 1: changes pending; 2: error. It changes nothing."""
+    """0: nothing to do; 1: changes pending, or invalid; 3: it could not be seen. It changes nothing."""
     project.commit({"specs.yaml": documents(project.here(), job("one", "true"))})
     pending = project.controller("plan", expect=1)
     assert "1. submit one to cluster here" in pending.out
@@ -34,10 +34,10 @@ def test_plan_says_by_its_exit_code_whether_there_is_something_to_do(project: Pr
     assert project.controller("plan", expect=1).out == pending.out
     project.settle()
     assert "Nothing to do." in project.controller("plan", expect=0).out
-    missing = project.controller("plan", "--repo", str(tmp_path / "nowhere"), expect=2)
+    missing = project.controller("plan", "--repo", str(tmp_path / "nowhere"), expect=3)
     assert missing.err.startswith("error: ")
     project.commit({"specs.yaml": "kind: Jobb\n"})
-    assert "specs.yaml:1:" in project.controller("plan", expect=2).err
+    assert "specs.yaml:1:" in project.controller("plan", expect=1).err
 
 
 def test_reconcile_says_by_its_exit_code_how_it_went(project: Project, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_what_programs_read_is_json(finished: Project) -> None:
             assert promised <= set(task)
     (only,) = finished.controller("status", "fine", "-o", "json", expect=0).json
     assert only["tasks"][0]["state"] == "Succeeded"
-    assert finished.controller("plan", "-o", "json", expect=0).json["actions"] == []
+    assert finished.controller("plan", "-o", "json", expect=1).json["actions"] == []
     passed = finished.controller("reconcile", "-o", "json", expect=0).json
     assert {"commit", "status_commit", "in_progress", "problems", "held", "actions", "resources"} <= set(passed)
 
@@ -84,7 +84,7 @@ def test_problems_are_in_the_json_too(project: Project) -> None:
 def test_a_name_that_is_not_there_is_answered_with_the_nearest(finished: Project) -> None:
     """A mistyped name ends with 2 and the name that was meant."""
     for verb in ("status", "logs"):
-        assert "did you mean 'fine'?" in finished.controller(verb, "fien", expect=2).err
+        assert 'did you mean "fine"?' in finished.controller(verb, "fien", expect=2).err
     assert finished.controller("logs", "fine", expect=0).out == "out\n"
     assert finished.controller("logs", "fine", "--stderr", expect=0).out == "err\n"
 

@@ -59,7 +59,7 @@ def test_a_wrong_host_key_is_refused(project: Project, slurm: Slurm, tmp_path: P
     (tmp_path / "known_hosts").write_text(f"[{connection['host']}]:{connection['port']} {other}\n")
     wrong = slurm(transport=transport, connection={"known_hosts": str(tmp_path / "known_hosts")})
     project.commit({"specs.yaml": documents(wrong, job("secret", "true", cluster="hpc"))})
-    project.one_pass(expect=0)
+    project.one_pass(expect=3)
     task = project.task("secret")
     assert (task["state"], task["reason"]) == ("Waiting", "HostKeyRejected")
     status, reason, message = project.condition("Cluster", "hpc", "Stalled")
