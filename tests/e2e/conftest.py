@@ -122,7 +122,7 @@ def limited(make_project: MakeProject, slurm: Callable[..., dict[str, Any]], san
     project = make_project("limit")
     jobs = [job(f"job-{n}", "sleep 1", cluster="hpc", resources={"qos": "capped"}) for n in range(8)]
     project.commit({"specs.yaml": documents(slurm(), *jobs)})
-    project.one_pass(expect=0)
+    project.one_pass()
     first, submitted = project.tasks(), len(sandbox.jobs(project.instance))
     return Limited(project, first, submitted, project.start("reconcile", "--wait"))
 

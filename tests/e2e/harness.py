@@ -194,7 +194,7 @@ class Project:
         return wait_for(what, look, deadline_s=deadline_s)
 
     def passes_until_states(
-        self, states: Mapping[str, str], *, env: Mapping[str, str] | None = None, expect: int = 0
+        self, states: Mapping[str, str], *, env: Mapping[str, str] | None = None, expect: int | None = None
     ) -> None:
         """Run passes until the tasks named have these states."""
 

@@ -108,10 +108,10 @@ def test_a_repository_that_is_gone_changes_nothing(project: Project, elsewhere: 
     image = {"kind": "Image", "name": "other", "build": {"repo": url}}
     project.commit({"specs.yaml": documents(project.here(), image, job("fine", "true"))})
     project.controller("validate", str(project.clone), expect=0)
-    project.one_pass(expect=0, env={"DOCKER_HOST": "unix:///nonexistent"})
+    project.one_pass(env={"DOCKER_HOST": "unix:///nonexistent"})
     before = project.resource("Image", "other")
     shutil.rmtree(elsewhere.bare)
-    project.one_pass(expect=0, env={"DOCKER_HOST": "unix:///nonexistent"})
+    project.one_pass(env={"DOCKER_HOST": "unix:///nonexistent"})
     after = project.resource("Image", "other")
     assert after["digest"] == before["digest"]
     assert "stays in force" in after["details"]["source"]
@@ -132,7 +132,7 @@ def test_a_repository_that_is_not_there_yet_stops_only_its_image(
     assert project.condition("Image", "other", "Reconciling")[:2] == ("True", "SourceUnavailable")
     elsewhere.commit({"Dockerfile": "FROM scratch\n"})
     elsewhere.bare.rename(tmp_path / "nothing.git")
-    project.one_pass(expect=0, env={"DOCKER_HOST": "unix:///nonexistent"})
+    project.one_pass(env={"DOCKER_HOST": "unix:///nonexistent"})
     assert project.resource("Image", "other")["digest"]
 
 
@@ -171,17 +171,17 @@ def test_a_tag_is_pinned_to_its_digest(project: Project, tmp_path: Path) -> None
         name = f"{registry.host}/lab/tool:v1"
         project.commit({"specs.yaml": documents({"kind": "Image", "name": "tool", "from": f"docker://{name}"})})
         env = {"DOCKER_HOST": "unix:///nonexistent"}
-        project.one_pass(expect=0, env=env)
+        project.one_pass(env=env)
         before = project.resource("Image", "tool")
         assert before["details"][f"digest of {name}"] == first
         registry.stop()
-        project.one_pass(expect=0, env=env)
+        project.one_pass(env=env)
         down = project.resource("Image", "tool")
         assert down["digest"] == before["digest"]
         assert "does not answer" in down["details"]["source"]
         registry.start()
         second = registry.push("lab/tool", "v1", "two")
-        project.one_pass(expect=0, env=env)
+        project.one_pass(env=env)
         after = project.resource("Image", "tool")
         assert after["details"][f"digest of {name}"] == second
         assert "source" not in after["details"]

@@ -48,7 +48,7 @@ def test_a_pass_that_sees_no_cluster_unsays_nothing(project: Project, tmp_path: 
     assert before["good"]["results"] == {"loss": "0.25"}
 
     for env in (fresh(project), {}, fresh(project)):
-        told = project.one_pass(expect=0, env=env)
+        told = project.one_pass(env=env)
         assert told["actions"] == []
         after = project.tasks()
         assert {name: after[name] for name in ("good", "bad", "later")} == {
@@ -151,7 +151,7 @@ def test_a_pass_without_a_way_to_slurm_unsays_nothing(
     project.passes_until_states({"good": "Succeeded", "bad": "Failed", "runs": "Running"})
     before = project.tasks()
     way.close()
-    project.one_pass(expect=0, env=fresh(project))
+    project.one_pass(env=fresh(project))
     after = project.tasks()
     assert (after["good"], after["bad"]) == (before["good"], before["bad"])
     assert (after["runs"]["state"], after["runs"]["reason"]) == ("Unknown", "Unreachable")
@@ -160,6 +160,6 @@ def test_a_pass_without_a_way_to_slurm_unsays_nothing(
     assert "was last seen at" in project.condition("Job", "good", "Ready")[2]
     assert project.condition("Cluster", "hpc", "Ready")[:2] == ("Unknown", "Unreachable")
     way.open()
-    project.one_pass(expect=0)
+    project.one_pass()
     assert project.tasks() == before
     assert len(sandbox.jobs(project.instance)) == 3
