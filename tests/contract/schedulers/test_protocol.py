@@ -14,7 +14,8 @@ import pytest
 from controller.clusters.cluster import SubmitEnd, Submitted
 from controller.clusters.scripts import LAST_MEMBER
 from controller.model.conditions import TaskState
-from controller.model.resources import DEFAULT_SHELL, Resources
+from controller.model.observed import EventKind
+from controller.model.resources import DEFAULT_SHELL, Metric, Resources, Results
 from controller.planning.absorb import absorb
 from tests.contract.schedulers.places import Place, commands
 from tests.unit.planning import values
@@ -58,6 +59,24 @@ def test_output_is_read_in_pieces_from_either_end(place: Place) -> None:
     assert client.read_output(mine.id, "stdout", offset=2, limit=3) == b"c\x00\xff"
     assert client.read_output(mine.id, "stdout", offset=-2, limit=100) == b"gh"
     assert client.read_output(mine.id, "stdout", offset=10, limit=100) == b""
+
+
+def test_files_that_metrics_are_read_from_are_brought(place: Place) -> None:
+    """With the end of a run as many as fit, whole; by their paths what is larger, odd, or not there."""
+    metrics = {name: Metric(file=name, path="") for name in ("small", "large", "huge", "gone", "pipe", "empty", "odd")}
+    make = "printf 7 >small; head -c 40000 /dev/zero | tr '\\0' 1 >large; head -c 1048577 /dev/zero >huge"
+    make += "; mkfifo pipe; : >empty; printf '\\377\\0' >odd; ln -s /dev/zero gone"
+    [mine] = place.submit(task(command=make), results=Results(metrics=metrics))
+    place.ends(mine)
+    seen = place.observe(full_scan=True)
+    assert seen.events is not None
+    [sent] = [event.outputs for event in seen.events if event.kind is EventKind.EXITED and event.run == mine.id][:1]
+    assert sent == {"small": b"7", "empty": b"", "odd": b"\xff\0"}
+    asked = tuple((mine.id, name) for name in sorted(metrics))
+    found = place.observe(outputs=asked).outputs[mine.id]
+    assert found.texts == {**sent, "large": b"1" * 40000}
+    assert found.too_large == {"huge": 1048577}
+    assert found.missing == {"gone", "pipe"}
 
 
 @pytest.mark.parametrize(
