@@ -58,9 +58,10 @@ class PassResult:
 
     @property
     def in_progress(self) -> bool:
-        """Whether something is under way that needs no person."""
+        """Whether something is under way that needs no person, beside whatever has failed or is Stalled."""
         return any(
-            status.tasks and _is(status, "Reconciling") and not _is(status, "Stalled") for status in self.statuses
+            status.tasks and _is(status, "Reconciling") and not (self.plan.holds and _is(status, "Stalled"))
+            for status in self.statuses
         )
 
 

@@ -189,3 +189,16 @@ def test_what_is_only_in_the_checkout_is_said(make_project: MakeProject) -> None
         said = project.controller(*verb, where=project.clone, expect=0).err
         assert "not committed" not in said
         assert f"1 commit here is not pushed; the controller reads main at {commit[:12]}" in said
+
+
+def test_to_wait_is_to_wait_for_all_of_it(make_project: MakeProject) -> None:
+    """One task that has failed does not end the wait for the others of its job."""
+    project = make_project("sweep")
+    sweep = job("sweep", "if [ ${{ matrix.n }} = 1 ]; then exit 3; fi; sleep 6", matrix={"n": [1, 2]})
+    project.commit({"specs.yaml": documents(project.here(), sweep)})
+    ran = project.controller("reconcile", "--wait", expect=1)
+    assert ran.out.splitlines()[-1].startswith("1 of 2 failed: sweep/n=1: ExitCode")
+    assert {name: task["state"] for name, task in project.tasks().items()} == {
+        "sweep/n=1": "Failed",
+        "sweep/n=2": "Succeeded",
+    }
