@@ -62,7 +62,7 @@ def read_known_hosts(files: Iterable[Path]) -> tuple[KnownKey, ...]:
     keys: list[KnownKey] = []
     for file in files:
         try:
-            lines = file.read_bytes().decode("utf-8", "replace").splitlines()
+            lines = file.read_bytes().decode("utf-8", "replace").split("\n")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

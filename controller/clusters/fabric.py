@@ -19,6 +19,7 @@ import paramiko
 from controller.clusters.exchange import CHUNK_BYTES, Output, exchange, settle
 from controller.clusters.framing import frame
 from controller.clusters.hops import Hop, hops_to
+from controller.clusters.login import TooManyKeys
 from controller.clusters.shell import shell_unusable
 from controller.clusters.transport import Completed, Progress
 from controller.model.errors import ControllerError, StalledError, TransientError
@@ -229,7 +230,8 @@ def _open_hop(hop: Hop, timeout_s: int) -> None:
         transport = hop.link.client.get_transport()
         answered = hop.check.passed and transport is not None and transport.is_active()
         hop.link.client.close()
-        if answered and isinstance(error, paramiko.SSHException) and time.monotonic() - started < timeout_s:
+        in_time = isinstance(error, paramiko.SSHException) and time.monotonic() - started < timeout_s
+        if isinstance(error, TooManyKeys) or (answered and in_time):
             raise _refused(hop, error) from error
         reason = str(error) or type(error).__name__
         raise TransientError("Unreachable", f"{hop.name} cannot be reached: {reason}") from error
@@ -237,15 +239,9 @@ def _open_hop(hop: Hop, timeout_s: int) -> None:
 
 
 def _refused(hop: Hop, error: paramiko.SSHException) -> StalledError:
-    keys = ", ".join(hop.link.connect_kwargs["key_filename"]) or "none"
-    remedy = "Add the public key to authorized_keys there, or load the key into the SSH agent"
-    if isinstance(error, paramiko.BadAuthenticationType):
-        methods = ", ".join(error.allowed_types)
-        remedy = (
-            f"It asks for {methods}; set `transport: openssh` and log in by hand once with a ControlMaster, "
-            "whose connection is then used"
-        )
-    message = f"{hop.name} refused the log-in: {error} (identity files: {keys}, and the agent's). {remedy}."
+    offered = ", ".join(hop.login.tried) or "none"
+    notes = "".join(f"; {note}" for note in hop.login.offers.notes)
+    message = f"{hop.name} refused the log-in: {error} (keys offered: {offered}{notes}). {hop.login.remedy(error)}."
     return StalledError("AuthenticationFailed", message)
 
 

@@ -7,6 +7,9 @@ a second factor on the terminal.
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,17 @@ import paramiko
 
 from controller import hostkeys
 from controller.clusters import ssh_config
+from controller.clusters.certificates import authorities, fault_of
+from controller.clusters.identities import Offers, identity_files
+from controller.clusters.login import KeyLogin
+from controller.clusters.ssh_config import refuse_unknown
 from controller.hostkeys import KnownKey
 from controller.model.errors import ConfigurationError, StalledError
 from controller.model.resources import Connection
 
 _MAX_HOPS = 8
+_EXEC_S = 15
+_CERTIFICATE = "-cert-v01@openssh.com"
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """Preferred: paramiko's own order puts them last, and they are the fastest it has."""
 
@@ -28,16 +37,30 @@ _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 class HostKeyCheck:
     """The policy of one hop. paramiko's own store stays empty, so that it asks this for every key it is shown."""
 
-    def __init__(self, name: str, keys: tuple[KnownKey, ...], file: Path) -> None:
+    def __init__(self, name: str, keys: tuple[KnownKey, ...], file: Path, *, host: str) -> None:
         self.name = name
         self.keys = keys
+        self._host = host
+        self.authorities = authorities(keys, (name, host))
         self._file = file
         self.passed = False
 
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
         """Accept the key or raise ``StalledError``; called by paramiko before it logs in."""
         del client, hostname
-        hostkeys.check_key(self.keys, self.name, key.asbytes(), key.get_name(), self._file)
+        fault = ""
+        revoked = {known.blob for known in self.keys if known.marker == "@revoked"}
+        trusted = [known for known in self.authorities if known.blob not in revoked]
+        if key.public_blob is not None and trusted and key.asbytes() not in revoked:
+            blob = key.public_blob.key_blob
+            fault = fault_of(blob, host=self._host, authorities=trusted, now=time.time())
+            if not fault:
+                self.passed = True
+                return
+        try:
+            hostkeys.check_key(self.keys, self.name, key.asbytes(), key.get_name(), self._file)
+        except StalledError as error:
+            raise StalledError(error.reason, f"{error.message}; {fault}") from error if fault else None
         self.passed = True
 
 
@@ -48,6 +71,7 @@ class Hop:
     link: Any
     """The ``fabric.Connection``."""
     check: HostKeyCheck
+    login: KeyLogin
 
     @property
     def name(self) -> str:
@@ -63,7 +87,7 @@ def hops_to(connection: Connection, *, connect_timeout_s: int) -> tuple[Hop, ...
         StalledError: a file of host keys or the identity file cannot be read.
     """
     try:
-        parsed = paramiko.SSHConfig.from_text(ssh_config.configuration_text(connection.ssh_config))
+        parsed = _Configuration.from_text(ssh_config.configuration_text(connection.ssh_config))
         config = fabric.Config(ssh_config=parsed, lazy=True)
         return _Layout(connection, config, connect_timeout_s).hops()
     except paramiko.SSHException as error:
@@ -71,6 +95,29 @@ def hops_to(connection: Connection, *, connect_timeout_s: int) -> tuple[Hop, ...
             f"the SSH configuration for {connection.host} cannot be used: {error}; with `transport: openssh` it can"
         )
         raise ConfigurationError("SshConfigInvalid", message) from error
+
+
+class _Configuration(paramiko.SSHConfig):  # type: ignore[misc]
+    """paramiko's reader, but for ``Match exec``: its own way would read from our terminal."""
+
+    def _does_match(self, match_list: Any, target_hostname: str, canonical: bool, final: bool, options: Any) -> Any:
+        others = [each for each in match_list if each["type"] != "exec"]
+        if others and not super()._does_match(others, target_hostname, canonical, final, options):
+            return False
+        for each in match_list:
+            if each["type"] == "exec":
+                command = self._tokenize(options, target_hostname, "match-exec", each["param"])
+                if _succeeds(command) == each["negate"]:
+                    return False
+        return match_list
+
+
+def _succeeds(command: str) -> bool:
+    try:
+        done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, timeout=_EXEC_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 class _Layout:
@@ -100,7 +147,8 @@ class _Layout:
 
     def _hop(self, host: str, before: list[Hop], *, user: str | None = None, port: int | None = None) -> Hop:
         options = self._config.base_ssh_config.lookup(_bare(host))
-        gateway = before[-1].link if before else options.get("proxycommand") or False
+        refuse_unknown(options, host)
+        gateway = before[-1].link if before else _proxy(options.get("proxycommand"))
         link = fabric.Connection(
             host,
             user=user,
@@ -109,29 +157,38 @@ class _Layout:
             gateway=gateway,
             forward_agent=False,
             connect_timeout=self._timeout_s,
-            connect_kwargs=self._connect_kwargs(),
         )
         check = self._check(link, options)
         link.client.set_missing_host_key_policy(check)
-        identities = [Path(name).expanduser() for name in link.connect_kwargs.get("key_filename", [])]
-        link.connect_kwargs["key_filename"] = [str(file) for file in identities if file.is_file()]
-        link.connect_kwargs["look_for_keys"] = not identities
-        link.connect_kwargs["transport_factory"] = _factory(check)
-        return Hop(link=link, check=check)
-
-    def _connect_kwargs(self) -> dict[str, Any]:
+        login = KeyLogin(link.user, Offers(options, identity_files(options, self._identity)))
         limits = dict.fromkeys(("banner_timeout", "auth_timeout", "channel_timeout"), self._timeout_s)
-        return {**limits, "key_filename": [self._identity] if self._identity else []}
+        # In place of what fabric has put there: all files that the configuration names, as private keys.
+        link.connect_kwargs = {**limits, "transport_factory": _factory(check), "auth_strategy": login}
+        return Hop(link=link, check=check, login=login)
 
     def _check(self, link: Any, options: Any) -> HostKeyCheck:
         if self._connection.known_hosts is not None:
             files = [Path(self._connection.known_hosts).expanduser()]
         else:
-            user = options.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2").split()
-            system = options.get("globalknownhostsfile", str(hostkeys.SYSTEM_FILE)).split()
-            files = [Path(name.strip('"')).expanduser() for name in (*user, *system) if name.lower() != "none"]
-        name = options.get("hostkeyalias") or hostkeys.host_name(link.host, int(link.port))
-        return HostKeyCheck(name, hostkeys.read_known_hosts(files), files[0])
+            user = _paths(options.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2"))
+            files = [*user, *_paths(options.get("globalknownhostsfile", str(hostkeys.SYSTEM_FILE)))]
+        alias = options.get("hostkeyalias")
+        name = alias or hostkeys.host_name(link.host, int(link.port))
+        keys = hostkeys.read_known_hosts(files)
+        first = files[0] if files else Path("~/.ssh/known_hosts").expanduser()
+        return HostKeyCheck(name, keys, first, host=alias or link.host)
+
+
+def _paths(text: str) -> list[Path]:
+    """Return the files of an option. paramiko takes the quotes off a value that is quoted as a whole."""
+    whole = Path(text).expanduser()
+    names = [text] if whole.exists() else shlex.split(text)
+    return [Path(name).expanduser() for name in names if name.lower() != "none"]
+
+
+def _proxy(command: str | None) -> str | bool:
+    """OpenSSH has a shell run a ProxyCommand; paramiko would only split it into words."""
+    return shlex.join(["sh", "-c", f"exec {command}"]) if command else False
 
 
 def _identity(connection: Connection) -> str | None:
@@ -158,7 +215,10 @@ def _factory(check: HostKeyCheck) -> Any:
         options = transport.get_security_options()
         options.ciphers = tuple(sorted(options.ciphers, key=lambda name: name not in _CIPHERS))
         known = {key.type for key in hostkeys.keys_of(check.keys, check.name)}
-        options.key_types = tuple(sorted(options.key_types, key=lambda name: _key_type(name) not in known))
+        types = sorted(options.key_types, key=lambda name: _key_type(name) not in known)
+        # A certificate is shown only to those who prefer it.
+        certified = [f"{name}{_CERTIFICATE}" for name in types] if check.authorities else []
+        options.key_types = (*certified, *types)
         transport.auth_interactive_dumb = _refuse
         return transport
 

@@ -24,6 +24,11 @@ from controller.model.resources import Connection
 
 _FORCED = """\
 Host *
+  IgnoreUnknown StdinNull,SessionType,ForkAfterAuthentication
+  StdinNull no
+  SessionType default
+  ForkAfterAuthentication no
+  RequestTTY no
   BatchMode yes
   StrictHostKeyChecking yes
   UpdateHostKeys no

@@ -83,6 +83,6 @@ def _denied(who: str, methods: str) -> StalledError:
 
 def _said(log: str) -> str:
     """Return what stands in the log for people: its last lines that are not for debugging."""
-    lines = [line.strip() for line in log.splitlines()]
+    lines = [line.strip() for line in log.split("\n")]
     spoken = [line for line in lines if line and not line.startswith(("debug", "OpenSSH_", "Authenticated to"))]
     return " ".join(spoken[-3:]) or "ssh gave no reason"
