@@ -16,9 +16,9 @@ description: the big one
 labels: {site: nyu}
 connection:
   host: greene.example.org
-  user: ab123
+  user: ab123@example.org
   port: 2222
-  proxy_jump: gw
+  proxy_jump: ab123@example.org@gw
   identity_file: ~/.ssh/id_ed25519
   known_hosts: /etc/ssh/known_hosts
   transport: openssh
@@ -66,9 +66,9 @@ def test_every_field_arrives() -> None:
     cluster, image, job = result.clusters["greene"], result.images["torch"], result.jobs["train"]
     assert cluster.connection == Connection(
         host="greene.example.org",
-        user="ab123",
+        user="ab123@example.org",
         port=2222,
-        proxy_jump="gw",
+        proxy_jump="ab123@example.org@gw",
         identity_file="~/.ssh/id_ed25519",
         known_hosts="/etc/ssh/known_hosts",
         transport="openssh",
