@@ -82,6 +82,7 @@ def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance:
             *(f"{name}={shlex.quote(value)}" for name, value in variables.items()),
             f"scheduler_identity() {{\n{scheduler.identity}\n}}",
             f"scheduler_exports() {{\n{scheduler.exports}\n}}",
+            remote_file("child.sh"),
             remote_file("job.sh"),
         ]
     )

@@ -120,7 +120,7 @@ class RunEvent:
     exit_code: int | None = None
     host: str = ""
     phase: str = ""
-    """``setup``, ``files`` or ``command``: what was going on when it ended."""
+    """``files``, ``profile``, ``setup``, ``image-missing``, ``image-changed`` or ``command``: where it ended."""
     reason: str = ""
     """Why it was to end, for ``CANCELLING`` only."""
     stderr_tail: str = ""

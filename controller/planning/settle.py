@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from controller.model.conditions import TERMINAL, TaskState
 from controller.model.digests import short
+from controller.model.exits import exit_words
 from controller.model.observed import (
     ENDED,
     REQUEUEABLE,
@@ -155,9 +156,15 @@ def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRe
     if code == _KILLED and (alive or not seen.queue_known) and now - event.at < 60:
         # Killed by signal 9: the scheduler is about to say whether memory was the reason.
         return replace(record, state=TaskState.RUNNING, reason="Ending", message="the run was killed; waiting for why")
-    reason, message = "ExitCode", f"the command ended with exit code {code}"
+    reason, message = "ExitCode", f"the command ended {exit_words(code)}"
     if event.phase == "setup":
-        reason, message = "SetupFailed", f"the cluster's setup ended with exit code {code}"
+        reason, message = "SetupFailed", f"the cluster's setup ended {exit_words(code)}"
+    elif event.phase == "profile":
+        reason = "SetupFailed"
+        message = (
+            f"the login shell ended {exit_words(code)} in its start-up files, before the cluster's setup and the "
+            "command. Look at ~/.bash_profile, ~/.profile and /etc/profile on the cluster"
+        )
     elif event.phase == "files":
         reason, message = "FilesUnavailable", "the job's files could not be copied into the run directory"
     elif event.phase in _LACKING:
@@ -340,4 +347,4 @@ def _why(state: JobState, exit_code: int | None) -> str:
         JobState.DEADLINE: "its deadline passed",
         JobState.BOOT_FAIL: "the node could not be started",
     }
-    return sentences.get(state, f"it ended with exit code {exit_code}" if exit_code is not None else "it failed")
+    return sentences.get(state, f"it ended {exit_words(exit_code)}" if exit_code is not None else "it failed")

@@ -1,8 +1,8 @@
 # The job on the cluster: claims its run, has the command run in a child, says how it ended. Before this part stand the
 # variables inherited (the environment as it came, see submission.py), base, root, batch, login ("-l" where the child
-# begins as a login shell), setup, shell (program that runs the command), files_tree, outputs (paths, a line each) and launch (text of the child's second
-# script), and the functions scheduler_identity (sets job_id and index) and scheduler_exports (what the command's
-# environment needs besides).
+# begins as a login shell), setup, shell (program that runs the command), files_tree, outputs (paths, a line each) and
+# launch (text of the child's second script), the functions scheduler_identity (sets job_id and index) and
+# scheduler_exports (what the command's environment needs besides), and child.sh.
 #
 # This shell runs no text of a user: bash -p reads no profile, no BASH_ENV, and no functions or options out of the
 # environment. Profile, setup and command run in a child, whose end is told by its own exit code alone.
@@ -16,44 +16,19 @@ PATH=/usr/bin:/bin:/usr/local/bin${PATH:+:$PATH}
 export PATH LC_ALL=C
 unset CDPATH GLOBIGNORE TMOUT
 
-# What a scheduler or a person sends. A TERM or INT asks the run to end: the scheduler says why. Any other one is the
-# program's own affair: it is passed on, and the program's exit counts.
 stopping=0 interrupted=0 over=0 child='' ear='' early=()
-pass_on() {
-  interrupted=1
-  case $1 in TERM | INT) stopping=1 ;; esac
-  if [ "$over" = 1 ]; then return; fi
-  if [ -z "$child" ]; then early+=("$1"); return; fi
-  # What was sent to every process of the job has reached the program already. CONT ends no sentinel; twice does no harm.
-  if [ "$1" = CONT ] || ! everyone_has_it; then kill -s "$1" "$child" 2>/dev/null; fi
-}
 for signal in HUP INT QUIT TERM USR1 USR2 CONT XCPU; do
   # shellcheck disable=SC2064
   trap "pass_on $signal" "$signal"
 done
 
-# post_sentinel: a process that any signal ends, and the end of this shell too. While it lives, a signal that came here
-# was sent to this process alone.
-post_sentinel() {
-  set -m
-  { coproc SENTINEL { exec cat; }; } 2>/dev/null
-  exec {ear}<&"${SENTINEL[0]}"
-  set +m
-}
-
-# everyone_has_it: whether the sentinel got the signal as well. Processes are signalled one after the other.
-everyone_has_it() {
-  read -r -t 0.3 -u "$ear" _ 2>/dev/null
-  if [ $? -gt 128 ]; then return 1; fi
-  exec {ear}<&-
-  post_sentinel
-}
-
 scheduler_identity
 # The batch and the number of the try (the one argument) are part of it, since job ids are used again in time; all of
 # it is the same after a requeue.
 owner=${job_id}_$index@${batch:0:12}.$1
-now() { date +%s.%N; }
+host=$(uname -n)
+# A signal to all processes may end date(1), and an event has to be one all the same.
+now() { date +%s.%N || printf '%(%s)T' -1; }
 # failpoint NAME: end here as a power cut would, once, if a test has made the directory (see model/failpoints.py); or
 # stay here while a test wants it.
 failpoint() {
@@ -96,7 +71,7 @@ event_name=${run_id//\//$tilde}
 # event KIND JSON-REST: into the run's control directory, and into the spool for the controller to find.
 event() {
   local kind=$1 text
-  text="{\"run\":\"$run_id\",\"kind\":\"$1\",\"owner\":\"$owner\",\"at\":$(now),\"host\":\"$(uname -n)\"$2}"
+  text="{\"run\":\"$run_id\",\"kind\":\"$1\",\"owner\":\"$owner\",\"at\":$(now),\"host\":\"$host\"$2}"
   case $kind in
     exited) printf '%s' "$text" | put "$control/exit.json" || return 1 ;;
     *) printf '%s' "$text" | put "$control/$kind.json" ;;
@@ -163,80 +138,25 @@ stop() {
   exit 143
 }
 
-# fail PHASE CODE TEXT: the run ends before its command, unless what went wrong is that a signal asked it to end.
-fail() {
-  if [ "$stopping" = 0 ]; then sleep 1; fi
-  if [ "$stopping" = 1 ]; then stop; fi
-  over=1
-  echo "controller: $3" >>"$control/stderr"
-  finish "$1" "$2"
-}
+# explain TEXT: a line of ours at the end of what the run has on standard error.
+explain() { echo "controller: $1" >>"$control/stderr"; }
 
-# quoted TEXT...: as words of shell.
-quoted() { printf '%q ' "$@"; }
-
-# enter: the child's first text, for a login shell: what a site and a user set there, then the cluster's setup. Nothing
-# but environment, umask and limits gets from there to the second script. No variable and no function of ours is in
-# it, since both may be theirs as well; and the marker of each phase is a file.
-enter() {
-  local signals='EXIT ERR DEBUG RETURN HUP INT QUIT TERM USR1 USR2 CONT XCPU'
-  echo "trap - $signals"
-  echo 'set +aefknptuvxCEPT +o pipefail +o posix; shopt -u expand_aliases nullglob failglob dotglob nocasematch extdebug'
-  echo "unalias -a; unset IFS CDPATH GLOBIGNORE; cd $(quoted "$run")"
-  echo "exec >>$(quoted "$control/stdout") 2>>$(quoted "$control/stderr")"
-  echo ": >$(quoted "$control/phase.setup")"
-  if [ -n "$setup" ]; then
-    echo ". $(quoted "$control/setup.sh")"
-    echo 'case $? in 0) ;; *) exit ;; esac'
-    echo "trap - $signals"
+# judge: go on where the end with this code is one of the run's own. From here on no signal changes it any more.
+judge() {
+  hear_the_rest
+  if [ "$stopping" = 1 ]; then
+    clear_up
+    stop
   fi
-  echo "exec $(quoted "$BASH" --noprofile --norc -p "$control/launch.sh" "$run" "$control" "$root")"
+  over=1
 }
 
-# start_child: in a process group of its own, with the environment as it came. With job control, since bash has INT and
-# QUIT ignored for good in whatever else it starts in the background. Every step execs the next, so that the child is
-# the user's program in the end.
-start_child() {
-  post_sentinel
-  set -m
-  (
-    exec {ear}<&-
-    set -- "$BASH" "$(enter)" "$inherited" $login
-    unset PATH LC_ALL
-    eval "$3"
-    scheduler_exports
-    exec "$1" ${4+"$4"} -c "$2" controller
-  ) </dev/null >>"$control/profile.out" 2>&1 &
-  child=$!
-  set +m
-  for signal in "${early[@]}"; do kill -s "$signal" "$child" 2>/dev/null; done
-}
+copy_files() { [ -z "$files_tree" ] || cp -R -P -p "$root/files/$files_tree/." "$run/" 2>>"$control/stderr"; }
 
-# await_child: sets code to the child's own. A signal ends wait early, with a code that is not the child's.
-await_child() {
-  local again
-  while :; do
-    interrupted=0
-    wait "$child" 2>/dev/null
-    code=$?
-    if kill -0 "$child" 2>/dev/null; then continue; fi
-    if [ "$interrupted" = 0 ]; then return; fi
-    wait "$child" 2>/dev/null
-    again=$?
-    if [ "$again" -ne 127 ]; then code=$again; fi
-    return
-  done
-}
-
-# clear_up: nothing of a run outlives its command.
-clear_up() {
-  local attempt
-  kill -s TERM -- "-$child" 2>/dev/null || return
-  for attempt in {1..20}; do
-    kill -0 -- "-$child" 2>/dev/null || return
-    sleep 0.1
-  done
-  kill -s KILL -- "-$child" 2>/dev/null
+write_scripts() {
+  printf '%s' "$lock" | base64 -d | put "$control/run.lock.json"
+  printf '%s' "$script" | base64 -d | put "$control/command.sh" && printf '%s\n' "$launch" | put "$control/launch.sh" &&
+    printf '%s\n' "$setup" | put "$control/setup.sh"
 }
 
 # phase_reached: what the child was at when it ended.
@@ -254,43 +174,50 @@ image_lacks_shell() {
 }
 
 rm -f "$control"/phase.* "$control/stopped.json"
+post_sentinel
 event started ''
-printf '%s' "$lock" | base64 -d | put "$control/run.lock.json"
-if [ -n "$files_tree" ] && ! cp -R -P -p "$root/files/$files_tree/." "$run/" 2>>"$control/stderr"; then
-  fail files 74 "the job's files could not be copied from $root/files/$files_tree"
+copy_files
+code=$?
+if [ "$code" -ne 0 ]; then
+  judge
+  explain "the job's files could not be copied from $root/files/$files_tree"
+  finish files 74
 fi
-printf '%s' "$script" | base64 -d | put "$control/command.sh" && printf '%s\n' "$launch" | put "$control/launch.sh" &&
-  printf '%s\n' "$setup" | put "$control/setup.sh" || fail files 74 "the run's scripts could not be written (disk or quota full?)"
+if ! write_scripts; then
+  code=74
+  judge
+  explain "the run's scripts could not be written to $control (disk or quota full?)"
+  finish files 74
+fi
 failpoint job.files.after
 if [ "$stopping" = 1 ]; then stop; fi
 start_child
 failpoint job.launch.after
 await_child
-# A scheduler signals the processes of a job one after the other. Where the program has got it and this shell has not
-# yet, its end would be taken for one of its own, and a run that is about to be started again would be over.
-if [ "$stopping" = 0 ] && { [ "$code" -ne 0 ] || everyone_has_it; }; then sleep 1; fi
-if [ "$stopping" = 1 ]; then
-  clear_up
-  stop
-fi
-over=1
+judge
 failpoint job.command.after
 clear_up
 phase=$(phase_reached)
-case $phase in
-  command)
+case $phase:$code in
+  command:*)
     if [ ! -e "$control/phase.begun" ]; then
-      if image_lacks_shell; then fail shell-missing "$((code ? code : 127))" "there is no $shell in the image"; fi
-      if [ "$code" = 0 ]; then
-        fail command 1 "$shell ended with 0 and has not begun the command: a file that it reads first ends it (BASH_ENV, a profile), or the command may not write to $control (binds)"
+      if image_lacks_shell; then
+        phase=shell-missing code=$((code ? code : 127))
+        explain "there is no $shell in the image"
+      elif [ "$code" = 0 ]; then
+        code=1
+        explain "$shell ended with 0 and has not begun the command: a file that it reads first ends it (BASH_ENV, a profile), or the command may not write to $control (binds)"
       fi
     fi
     ;;
-  shell-* | image-*) ;;
-  setup) if [ "$code" = 0 ]; then fail setup 1 "the cluster's setup ended its shell before the command"; fi ;;
-  profile)
+  setup:0)
+    code=1
+    explain "the cluster's setup ended its shell before the command"
+    ;;
+  profile:*)
     tail -c 1500 "$control/profile.out" >>"$control/stderr" 2>/dev/null
-    fail profile "$((code ? code : 1))" "the login shell ended in its start-up files (exit code $code), before the cluster's setup and the command"
+    explain "the login shell ended in its start-up files (exit code $code), before the cluster's setup and the command"
+    code=$((code ? code : 1))
     ;;
 esac
 finish "$phase" "$code"

@@ -239,6 +239,10 @@ class ModelCluster:
         if requeued:
             job.requeue_at = self.now + SETTLE_S / 2
 
+    def requeue_ended(self, job: ModelJob) -> None:
+        """The scheduler starts a job again that has ended: by hand, or for a failed Epilog (expedited, since 25.11)."""
+        job.state, job.started, job.ended, job.exit_code = JobState.PENDING, None, None, None
+
     def preempt(self, job: ModelJob) -> None:
         """Stopped by a signal and put back into the queue."""
         self._say(job, EventKind.STOPPED)

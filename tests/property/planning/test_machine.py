@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 )
 
 from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskState, TaskStatus
-from controller.model.observed import EventKind, JobState
+from controller.model.observed import ENDED, EventKind, JobState
 from controller.model.resources import RETRY_REASONS, Desired, Job, Limits, OnRemove, Retries
 from controller.model.runs import RunRecord
 from tests.property.planning.memory import MemoryJournal, run_pass
@@ -123,6 +123,22 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), requeued=st.booleans())
     def lose_node(self, data: st.DataObject, requeued: bool) -> None:
         self.cluster.lose_node(data.draw(st.sampled_from(self.cluster.executing())), requeued=requeued)
+
+    @precondition(lambda self: self._said_their_end())
+    @rule(data=st.data(), starts=st.booleans())
+    def requeue_after_the_end(self, data: st.DataObject, starts: bool) -> None:
+        job = data.draw(st.sampled_from(self._said_their_end()))
+        run, ran = self.cluster.run_of(job), set(self.cluster.executed_by[self.cluster.run_of(job)])
+        first = self.cluster.runs[run].events[EventKind.EXITED]
+        self.cluster.requeue_ended(job)
+        if starts:
+            self.cluster.start(job)
+            assert self.cluster.executed_by[run] == ran, "started again after its end it executed something"
+        assert self.cluster.runs[run].events[EventKind.EXITED] == first
+        self._pass(frozenset(), None, None, None)
+        record = self.journal.records.get(run)
+        if record is not None:
+            assert record.state in TERMINAL, f"{run} has ended, and is said to be {record.state}"
 
     @precondition(lambda self: self.cluster.executing())
     @rule(data=st.data())
@@ -266,6 +282,14 @@ class Machine(RuleBasedStateMachine):
 
     def _digest(self, job: ModelJob) -> str:
         return self.cluster.batches[job.batch].digests[job.index]
+
+    def _said_their_end(self) -> list[ModelJob]:
+        """Jobs that have ended, and whose run's own word of it is there."""
+        return [
+            job
+            for job in self.cluster.jobs
+            if job.state in ENDED and EventKind.EXITED in self.cluster.runs[self.cluster.run_of(job)].events
+        ]
 
     def _in_state(self, state: JobState) -> list[ModelJob]:
         return [job for job in self.cluster.jobs if job.state is state]

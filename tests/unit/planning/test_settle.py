@@ -364,7 +364,15 @@ def test_a_full_disk_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "reason"), [("command", "ExitCode"), ("setup", "SetupFailed"), ("files", "FilesUnavailable")]
+    ("phase", "reason"),
+    [
+        ("command", "ExitCode"),
+        ("setup", "SetupFailed"),
+        ("profile", "SetupFailed"),
+        ("files", "FilesUnavailable"),
+        ("image-missing", "ImageMissing"),
+        ("image-changed", "ImageChanged"),
+    ],
 )
 def test_a_failure_says_in_which_phase(phase: str, reason: str) -> None:
     """A set-up that fails is told apart from a command that does, and the end of stderr is kept."""
@@ -468,3 +476,26 @@ def test_what_sbatch_refused_is_no_job_to_adopt() -> None:
     )
     result = settle(mine, look, now=NOW, grace_s=GRACE_S)
     assert (result.state, result.lapsed, result.job_id) == (TaskState.WAITING, True, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (3, "the command ended with exit code 3"),
+        (138, "the command ended with exit code 138 (signal 10, SIGUSR1)"),
+        (129, "the command ended with exit code 129 (signal 1, SIGHUP)"),
+        (255, "the command ended with exit code 255"),
+    ],
+)
+def test_an_end_by_a_signal_names_it(code: int, words: str) -> None:
+    """Numbers above 128 stand for signals, as every shell has them."""
+    said = exited(record(), code)
+    assert settle(record(), Seen(events=[said]), now=NOW, grace_s=GRACE_S).message == words
+
+
+def test_a_signal_that_only_the_scheduler_tells_of_is_named_too() -> None:
+    """The job script itself was ended: accounting has the signal."""
+    told = replace(queued(record()), state=JobState.FAILED, exit_code=138, started=NOW - 9, ended=NOW)
+    claimed = event(record(), EventKind.CLAIMED)
+    settled = settle(record(), Seen(queue=told, queue_known=True, events=[claimed]), now=NOW, grace_s=GRACE_S)
+    assert (settled.state, settled.message) == (TaskState.FAILED, "it ended with exit code 138 (signal 10, SIGUSR1)")

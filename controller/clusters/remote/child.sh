@@ -1,0 +1,122 @@
+# Functions of the job script for its child, in which all text of users runs, and for the signals that it is to get.
+# Variables: those of job.sh.
+
+# What a scheduler or a person sends. A TERM or INT asks the run to end: the scheduler says why. Any other one is the
+# program's own affair: it is passed on, and the program's exit counts. No process may be started here: bash 5.2 loses
+# sight of the child, for which it waits meanwhile.
+#
+# stopping: asked to end; interrupted: by any signal since it was last set to 0; over: the end is known; early: what came
+# before there was a child; ear: a descriptor whose other end the sentinel holds, "" while there is none.
+pass_on() {
+  interrupted=1
+  case $1 in TERM | INT) stopping=1 ;; esac
+  if [ "$over" = 1 ]; then return; fi
+  if [ -z "$child" ]; then early+=("$1"); return; fi
+  # What was sent to every process of the job has reached the program already. CONT ends no sentinel; twice does no harm.
+  if [ "$1" = CONT ] || ! everyone_has_it 0.3; then kill -s "$1" "$child" 2>/dev/null; fi
+}
+
+# post_sentinel: a process that any signal ends, and the end of this shell too. While it lives, a signal that came here
+# was sent to this process alone.
+post_sentinel() {
+  if [ -n "$ear" ]; then exec {ear}<&-; fi
+  set -m
+  { coproc SENTINEL { exec cat; }; } 2>/dev/null
+  set +m
+  # It may have been signalled already: bash forgets it then.
+  { exec {ear}<&"${SENTINEL[0]-}"; } 2>/dev/null || exec {ear}</dev/null
+}
+
+# everyone_has_it SECONDS: whether the sentinel got a signal as well. Processes are signalled one after the other, so it
+# is waited for so long. With no sentinel nobody knows.
+everyone_has_it() {
+  if [ -z "$ear" ]; then return 1; fi
+  read -r -t "$1" -u "$ear" _ 2>/dev/null
+  if [ $? -gt 128 ]; then return 1; fi
+  exec {ear}<&-
+  ear=
+}
+
+# quoted TEXT...: as words of shell.
+quoted() { printf '%q ' "$@"; }
+
+# enter: the child's first text, for a login shell: what a site and a user set there, then the cluster's setup. Nothing
+# but environment, umask and limits gets from there to the second script. No variable and no function of ours is in
+# it, since both may be theirs as well; and the marker of each phase is a file.
+enter() {
+  local signals='EXIT ERR DEBUG RETURN HUP INT QUIT TERM USR1 USR2 CONT XCPU'
+  echo "trap - $signals"
+  echo 'set +aefknptuvxCEPT +o pipefail +o posix; shopt -u expand_aliases nullglob failglob dotglob nocasematch extdebug'
+  echo "unalias -a; unset IFS CDPATH GLOBIGNORE; cd $(quoted "$run")"
+  echo "exec >>$(quoted "$control/stdout") 2>>$(quoted "$control/stderr")"
+  echo ": >$(quoted "$control/phase.setup")"
+  if [ -n "$setup" ]; then
+    echo ". $(quoted "$control/setup.sh")"
+    echo 'case $? in 0) ;; *) exit ;; esac'
+    echo "trap - $signals"
+  fi
+  echo "exec $(quoted "$BASH" --noprofile --norc -p "$control/launch.sh" "$run" "$control" "$root")"
+}
+
+# start_child: in a process group of its own, with the environment as it came. With job control, since bash has INT and
+# QUIT ignored for good in whatever else it starts in the background. Every step execs the next, so that the child is
+# the user's program in the end.
+start_child() {
+  post_sentinel
+  set -m
+  (
+    exec {ear}<&-
+    set -- "$BASH" "$(enter)" "$inherited" $login
+    unset PATH LC_ALL
+    eval "$3"
+    scheduler_exports
+    exec "$1" ${4+"$4"} -c "$2" controller
+  ) </dev/null >>"$control/profile.out" 2>&1 &
+  child=$!
+  set +m
+  for signal in ${early[@]+"${early[@]}"}; do kill -s "$signal" "$child" 2>/dev/null; done
+}
+
+# await_child: sets code to the child's own. A signal ends wait early, with a code that is not the child's, or is none at
+# all (-1, bash 5.2): then it is asked for once more, which bash remembers.
+await_child() {
+  local again
+  while :; do
+    if [ -z "$ear" ]; then post_sentinel; fi
+    interrupted=0
+    wait "$child"
+    code=$?
+    if kill -0 "$child" 2>/dev/null; then continue; fi
+    if [ "$interrupted" = 0 ] && [ "$code" -ge 0 ]; then return; fi
+    wait "$child"
+    again=$?
+    if [ "$again" -ge 0 ] && [ "$again" -ne 127 ]; then code=$again; fi
+    if [ "$code" -lt 0 ]; then code=255; fi
+    return
+  done
+}
+
+# hear_the_rest: a scheduler signals the processes of a job one after the other. Where the program has had the signal and
+# this shell has not yet, its end would be taken for one of its own, and a run that is about to be started again would be
+# over. A sentinel that is gone says that there is one to come.
+hear_the_rest() {
+  local patience=1 attempt
+  case $code in 0) patience=0.05 ;; 130 | 143) patience=5 ;; esac
+  if [ "$stopping" = 1 ] || ! everyone_has_it "$patience"; then return; fi
+  for attempt in {1..300}; do
+    if [ "$interrupted" = 1 ]; then return; fi
+    sleep 0.1
+  done
+}
+
+# clear_up: nothing of a run outlives its command.
+clear_up() {
+  local attempt
+  if [ -z "$child" ]; then return; fi
+  kill -s TERM -- "-$child" 2>/dev/null || return
+  for attempt in {1..30}; do
+    kill -0 -- "-$child" 2>/dev/null || return
+    if [ "$attempt" = 20 ]; then kill -s KILL -- "-$child" 2>/dev/null; fi
+    sleep 0.1
+  done
+}
