@@ -60,20 +60,25 @@ enter() {
 
 # start_child: in a process group of its own, with the environment as it came. With job control, since bash has INT and
 # QUIT ignored for good in whatever else it starts in the background. Every step execs the next, so that the child is
-# the user's program in the end.
+# the user's program in the end. A signal before the child has given up our traps would be lost in it.
 start_child() {
+  local pid
   post_sentinel
   set -m
   (
     exec {ear}<&-
+    trap - HUP INT QUIT TERM USR1 USR2 CONT XCPU
+    : >"$control/phase.started"
     set -- "$BASH" "$(enter)" "$inherited" $login
     unset PATH LC_ALL
     eval "$3"
     scheduler_exports
     exec "$1" ${4+"$4"} -c "$2" controller
   ) </dev/null >>"$control/profile.out" 2>&1 &
-  child=$!
+  pid=$!
   set +m
+  while [ ! -e "$control/phase.started" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+  child=$pid
   for signal in ${early[@]+"${early[@]}"}; do kill -s "$signal" "$child" 2>/dev/null; done
 }
 
