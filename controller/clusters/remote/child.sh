@@ -5,12 +5,13 @@
 # program's own affair: it is passed on, and the program's exit counts. No process may be started here: bash 5.2 loses
 # sight of the child, for which it waits meanwhile.
 #
-# stopping: asked to end; interrupted: by any signal since it was last set to 0; over: the end is known; early: what came
-# before there was a child; ear: a descriptor whose other end the sentinel holds, "" while there is none.
+# stopping: asked to end; interrupted: by any signal since it was last set to 0; gone: the child has ended; early: what
+# came before there was one; ear: a descriptor whose other end the sentinel holds, "" while there is none; hearing: it is
+# being read, which bash cannot do twice at a time.
 pass_on() {
   interrupted=1
   case $1 in TERM | INT) stopping=1 ;; esac
-  if [ "$over" = 1 ]; then return; fi
+  if [ "$gone" = 1 ]; then return; fi
   if [ -z "$child" ]; then early+=("$1"); return; fi
   # What was sent to every process of the job has reached the program already. CONT ends no sentinel; twice does no harm.
   if [ "$1" = CONT ] || ! everyone_has_it 0.3; then kill -s "$1" "$child" 2>/dev/null; fi
@@ -30,9 +31,13 @@ post_sentinel() {
 # everyone_has_it SECONDS: whether the sentinel got a signal as well. Processes are signalled one after the other, so it
 # is waited for so long. With no sentinel nobody knows.
 everyone_has_it() {
-  if [ -z "$ear" ]; then return 1; fi
+  local end
+  if [ -z "$ear" ] || [ "$hearing" = 1 ]; then return 1; fi
+  hearing=1
   read -r -t "$1" -u "$ear" _ 2>/dev/null
-  if [ $? -gt 128 ]; then return 1; fi
+  end=$?
+  hearing=0
+  if [ "$end" -gt 128 ]; then return 1; fi
   exec {ear}<&-
   ear=
 }
@@ -77,7 +82,10 @@ start_child() {
   ) </dev/null >>"$control/profile.out" 2>&1 &
   pid=$!
   set +m
-  while [ ! -e "$control/phase.started" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+  for _ in {1..250}; do
+    if [ -e "$control/phase.started" ] || ! kill -0 "$pid" 2>/dev/null; then break; fi
+    sleep 0.02
+  done
   child=$pid
   for signal in ${early[@]+"${early[@]}"}; do kill -s "$signal" "$child" 2>/dev/null; done
 }
@@ -106,6 +114,7 @@ await_child() {
 # over. A sentinel that is gone says that there is one to come.
 hear_the_rest() {
   local patience=1 attempt
+  gone=1
   case $code in 0) patience=0.05 ;; 130 | 143) patience=5 ;; esac
   if [ "$stopping" = 1 ] || ! everyone_has_it "$patience"; then return; fi
   for attempt in {1..300}; do

@@ -16,7 +16,7 @@ PATH=/usr/bin:/bin:/usr/local/bin${PATH:+:$PATH}
 export PATH LC_ALL=C
 unset CDPATH GLOBIGNORE TMOUT
 
-stopping=0 interrupted=0 over=0 child='' ear='' early=()
+stopping=0 interrupted=0 gone=0 hearing=0 child='' ear='' early=()
 for signal in HUP INT QUIT TERM USR1 USR2 CONT XCPU; do
   # shellcheck disable=SC2064
   trap "pass_on $signal" "$signal"
@@ -141,14 +141,13 @@ stop() {
 # explain TEXT: a line of ours at the end of what the run has on standard error.
 explain() { echo "controller: $1" >>"$control/stderr"; }
 
-# judge: go on where the end with this code is one of the run's own. From here on no signal changes it any more.
+# judge: go on where the end with this code is one of the run's own. No signal changes it from here on.
 judge() {
   hear_the_rest
   if [ "$stopping" = 1 ]; then
     clear_up
     stop
   fi
-  over=1
 }
 
 copy_files() { [ -z "$files_tree" ] || cp -R -P -p "$root/files/$files_tree/." "$run/" 2>>"$control/stderr"; }
