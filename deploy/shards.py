@@ -198,6 +198,11 @@ def run(arguments: argparse.Namespace, directory: Path) -> list[Shard]:
             shards[1].began = time.monotonic()
             shards[1].start(len(environments), arguments, {"SANDBOX_OF_WORKER": json.dumps(environments)})
         _watch(shards, arguments.limit * 60)
+    except (KeyboardInterrupt, SystemExit):
+        # By a signal, or as no sandbox came up, which was said: what has run until now is still accounted for.
+        for shard in shards:
+            if shard.ended is None:
+                shard.problems.append("was interrupted" if shard.process else "was not started")
     finally:
         for shard in shards:
             shard.stop()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness import wait_for
+
 ROOT = Path(__file__).parents[2]
 PASSES = "def test_passes(): pass\n"
 FAILS = """
@@ -66,15 +68,34 @@ def test_the_account_of_a_shard(tmp_path: Path, name: str) -> None:
     text, last, said = SUITES[name]
     (tmp_path / "test_this.py").write_text(text)
     limit = ["--limit", "0.1"] if "hangs" in name else []
-    options = ["--sandboxes", "0", "--workers", "1", *limit]
-    done = subprocess.run(
-        [sys.executable, ROOT / "deploy" / "shards.py", *options, tmp_path],
+    with started(tmp_path, *limit) as process:
+        out = process.communicate(timeout=300)[0]
+    assert out.splitlines()[-1] == last, out
+    assert [text for text in said if text not in out] == [], out
+    assert process.returncode == (0 if " 0 failed" in last else 1), out
+
+
+def test_an_interrupted_run_is_accounted_for(tmp_path: Path) -> None:
+    """Ended from outside, it still says what has run and what has failed."""
+    mark = tmp_path / "begun"
+    hangs = f"def test_hangs():\n  open({str(mark)!r}, 'w')\n  threading.Event().wait(600)\n"
+    (tmp_path / "test_this.py").write_text(f"import threading\n{PASSES}{hangs}")
+    with started(tmp_path) as process:
+        wait_for("the test runs", mark.exists, deadline_s=120)
+        process.terminate()
+        out = process.communicate(timeout=300)[0]
+    assert out.splitlines()[-1] == "1 passed, 1 failed", out
+    assert "error: shard local was interrupted" in out
+    assert process.returncode == 1
+
+
+def started(suite: Path, *options: str) -> subprocess.Popen[str]:
+    """Start the shard that needs no backend on a suite."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / "deploy" / "shards.py", "--sandboxes", "0", "--workers", "1", *options, suite],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
     )
-    assert done.stdout.splitlines()[-1] == last, done.stdout
-    assert [text for text in said if text not in done.stdout] == [], done.stdout
-    assert done.returncode == (0 if " 0 failed" in last else 1), done.stdout
