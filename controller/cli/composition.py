@@ -39,8 +39,8 @@ def settings_from(given: Given) -> Settings:
 
     written = read_configuration(given.config)
     repo = _absolute(given.repo or written.repo or _repository_here())
-    path = (given.path if given.path is not None else written.path).strip("/")
-    path = "" if path == "." else path
+    inside = given.path if given.path is not None else written.path
+    path = "/".join(part for part in inside.split("/") if part not in ("", "."))
     parse_url(repo)
     instance = written.instance or instance_of(repo, path)
     state_dir = given.state_dir or written.state_dir or _default_state_dir(instance)
@@ -51,6 +51,7 @@ def settings_from(given: Given) -> Settings:
         path=path,
         state_dir=state_dir.expanduser().absolute(),
         instance=instance,
+        configured_instance=written.instance is not None,
         status_branch=written.status_branch or defaults.status_branch,
         interval_s=written.interval_s or defaults.interval_s,
         grace_s=defaults.grace_s if written.grace_s is None else written.grace_s,

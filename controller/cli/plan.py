@@ -28,7 +28,7 @@ def command(given: Given, output: str) -> None:
     Exit codes: 0 all could be seen and is done or under way,
     1 something is to be done, or has failed, is invalid, held back or Stalled,
     2 usage or configuration,
-    3 the repository, a cluster or the engine could not be seen.
+    3 the repository, a cluster or the engine could not be seen, or a pass is refused.
     """
     from controller.cli.composition import open_reconciler, settings_from
     from controller.planning.attention import unseen_in, wrong_in
@@ -48,7 +48,7 @@ def command(given: Given, output: str) -> None:
         _print_json(ahead, unseen, wrong)
     else:
         _print_text(ahead, subject, unseen, wrong)
-    if unseen:
+    if unseen or ahead.leasing.ruling.refusal is not None:
         sys.exit(NOT_REACHED)
     sys.exit(ATTENTION if ahead.plan.actions or ahead.plan.holds or ahead.desired.problems or wrong else DONE)
 
@@ -58,6 +58,12 @@ def _print_text(ahead: Prospect, subject: str, unseen: Sequence[Notice], wrong: 
     from controller.planning.describe import steps_of
     from controller.specs.excerpts import draw
 
+    ruling = ahead.leasing.ruling
+    if ruling.refusal is not None:
+        click.echo(f"A pass is refused: {ruling.refusal.reason}: {ruling.refusal.message}", err=True)
+        click.echo(f"As instance {ruling.lease.instance} it would do this:", err=True)
+    for note in ruling.notes:
+        click.echo(f"note: {note}", err=True)
     for problem in ahead.desired.problems:
         click.echo(draw(problem), err=True)
     for warning in ahead.desired.warnings:
@@ -105,9 +111,14 @@ def _print_json(ahead: Prospect, unseen: Sequence[Notice], wrong: Sequence[Notic
     from controller.model.documents import to_document
     from controller.planning.describe import steps_of
 
+    ruling = ahead.leasing.ruling
+    refusal = ruling.refusal
     print_json(
         {
             "commit": ahead.desired.commit,
+            "instance": ruling.lease.instance,
+            "refused": None if refusal is None else {"reason": refusal.reason, "message": refusal.message},
+            "notes": list(ruling.notes),
             "actions": [asdict(step) for step in steps_of(ahead.plan)],
             "held": [asdict(hold) for hold in ahead.plan.holds],
             "problems": [asdict(problem) for problem in ahead.desired.problems],

@@ -34,11 +34,23 @@ _LAST_PAUSE_S = 15.0
 @click.option("--once", is_flag=True, help="Run a single pass (what happens anyway without --wait).")
 @click.option("--wait", is_flag=True, help="Go on until nothing is in progress any more.")
 @click.option("--timeout", default="10m", show_default=True, metavar="T", help="With --wait: give up after this long.")
+@click.option("--adopt", is_flag=True, help="The repository moved: go on as the recorded instance.")
+@click.option("--new-instance", is_flag=True, help="A fork, or a second branch: begin an instance of its own.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what the pass before did not say: for cron.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every step to standard error.")
 @output_option("table", "json")
 @repository_options
-def command(given: Given, once: bool, wait: bool, timeout: str, quiet: bool, verbose: bool, output: str) -> None:
+def command(
+    given: Given,
+    once: bool,
+    wait: bool,
+    timeout: str,
+    adopt: bool,
+    new_instance: bool,
+    quiet: bool,
+    verbose: bool,
+    output: str,
+) -> None:
     """Run a pass: read the newest commit, look, plan, act, report.
 
     \b
@@ -48,9 +60,12 @@ def command(given: Given, once: bool, wait: bool, timeout: str, quiet: bool, ver
     2 usage or configuration,
     3 the repository, a cluster or the engine could not be seen.
     """
+    from dataclasses import replace
+
     from controller.cli.composition import only_one, open_reconciler, settings_from
     from controller.cli.ended import Ended
     from controller.model.errors import ControllerError, WaitingError
+    from controller.model.leases import Choice
     from controller.planning.attention import in_a_line
     from controller.service.logs import configure_logging
     from controller.specs.quantities import duration_s
@@ -59,12 +74,15 @@ def command(given: Given, once: bool, wait: bool, timeout: str, quiet: bool, ver
         raise click.UsageError("--once and --wait exclude each other")
     if quiet and (wait or verbose or output != "table"):
         raise click.UsageError("--quiet goes with single passes alone, without --verbose and -o")
+    if adopt and new_instance:
+        raise click.UsageError("--adopt and --new-instance exclude each other")
     try:
         patience_s = duration_s(timeout)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--timeout") from error
     configure_logging("info" if verbose else "critical")
-    settings = settings_from(given)
+    choice = Choice.ADOPT if adopt else Choice.NEW if new_instance else Choice.NONE
+    settings = replace(settings_from(given), choice=choice)
     narrator, stop = Narrator(muted=quiet), threading.Event()
     try:
         with only_one(settings), _interruptible(stop), open_reconciler(settings, say=narrator.say) as reconciler:
@@ -195,6 +213,8 @@ def _show(result: PassResult, ended: Ended, output: str) -> None:
     if output == "json":
         print_json(_document(result, ended))
         return
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
     for problem in result.desired.problems:
         click.echo(draw(problem), err=True)
     for hold in result.plan.holds:
@@ -255,6 +275,7 @@ def _document(result: PassResult, ended: Ended) -> dict[str, Any]:
             {"path": p.path, "line": p.line, "column": p.column, "message": p.message, "remedy": p.remedy}
             for p in result.desired.problems
         ],
+        "notes": list(result.notes),
         "held": [{"reason": hold.reason, "message": hold.message} for hold in result.plan.holds],
         "actions": actions,
         "resources": [to_document(status) for status in result.statuses],

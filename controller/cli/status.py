@@ -17,6 +17,7 @@ from controller.model.labels import Requirement, SelectorError, parse_selector, 
 
 if TYPE_CHECKING:
     from controller.cli.freshness import Freshness
+    from controller.reconcile.settings import Settings
     from controller.repository.mirror import Mirror
 
 
@@ -58,6 +59,7 @@ def command(given: Given, name: str | None, selector: tuple[str, ...], freshness
     if (tip := mirror.tip(settings.branch)) is not None:
         say_unpublished(settings, mirror, tip)
     statuses = [status for status in found if selects(selected, status.labels)]
+    _note_another(settings, mirror)
     documents = [to_document(status) for status in statuses]
     match output:
         case "json":
@@ -111,6 +113,25 @@ def read_statuses(mirror: Mirror, branch: str, *others: str | None) -> list[Reso
             "NoStatus", f"{mirror.url.shown} has no branch {branch} yet: has a pass run? controller reconcile --once"
         )
     return parse(StatusBranch(mirror, branch).read())
+
+
+def _note_another(settings: Settings, mirror: Mirror) -> None:
+    """Say on standard error when the status is that of another repository, path or branch than the one asked for."""
+    from controller.model.leases import read_lease
+    from controller.repository.identity import same_repository
+    from controller.repository.statusbranch import RECORD, StatusBranch
+
+    data = StatusBranch(mirror, settings.status_branch).top_file(RECORD)
+    try:
+        spot = read_lease(data).spot if data is not None else None
+    except ValueError as error:
+        click.echo(f"note: {RECORD} on {settings.status_branch} cannot be read: {error}", err=True)
+        return
+    if spot is None:
+        return
+    other_branch = settings.branch is not None and spot.branch not in ("", settings.branch)
+    if other_branch or spot.path != settings.path or not same_repository(spot.address, mirror.url.shown):
+        click.echo(f"note: this is the status of {spot}; `controller plan` says what a pass would do here", err=True)
 
 
 def _chosen(statuses: Sequence[ResourceStatus], name: str | None) -> list[ResourceStatus]:

@@ -136,6 +136,20 @@ class ClusterClient:
         answer = self._ask(script, payload, timeout_s=_ACT_S)
         return {words[1]: self._submitted(words) for words in answer.words if len(words) > 1}
 
+    def own(self, owner: str, *, seen: str, force: bool) -> str:
+        """Write this instance's ``owner.json`` unless it has changed since ``seen``; return what it says then.
+
+        Raises:
+            AmbiguousError, StalledError, TransientError: it may not be written.
+        """
+        script = self._script("own", owner=owner, seen=seen, force="1" if force else "0")
+        answer = self._ask(script, b"", timeout_s=_LOOK_S)
+        part = answer.parts.get("owner")
+        if part is None or part.exit_code != 0:
+            said = part.fault if part is not None else ""
+            raise TransientError("WorkdirUnwritable", f"cluster {self.cluster.name}: owner.json: {said}")
+        return part.text.strip()
+
     def cancel(self, records: Sequence[RunRecord]) -> Mapping[str, str]:
         """Cancel runs; return who holds each run's claim now, by run id.
 

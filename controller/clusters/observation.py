@@ -68,6 +68,7 @@ def read_observation(
         batches=None if batches is None else {**scan_batches, **batches},
         scanned=locks,
         outputs=take("outputs", _read_outputs) or {},
+        owners=take("owners", _read_owners),
         faults=faults,
     )
 
@@ -104,6 +105,10 @@ def _facts(
         partitions=scheduler.partitions(part.text) if part is not None else {},
         accounting=known.get("accounting") != "0",
     )
+
+
+def _read_owners(text: str) -> dict[str, str]:
+    return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
 
 def _read_images(text: str) -> dict[str, int]:

@@ -23,6 +23,10 @@ class StalledError(ControllerError):
     """Trying again changes nothing: a person has to change something first."""
 
 
+class NotOursError(StalledError):
+    """Another repository, branch or account has the instance: this controller may do nothing, nor say so elsewhere."""
+
+
 class WaitingError(ControllerError):
     """Not an error of the resource: something else has to happen first (a quota, an approval)."""
 

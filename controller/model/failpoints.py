@@ -12,6 +12,9 @@ import signal
 from pathlib import Path
 
 NAMES = (
+    "lease.before",
+    "lease.published",
+    "lease.recorded",
     "look.remember.before",
     "look.remember.after",
     "build.before",

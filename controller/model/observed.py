@@ -258,6 +258,8 @@ class ClusterObservation:
     scanned: tuple[RunLock, ...] | None = None
     outputs: Mapping[str, Outputs] = field(default_factory=dict)
     """Run -> those of its files that were asked for."""
+    owners: Mapping[str, str] | None = None
+    """Instance -> text of its ``owner.json`` in this work directory."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Part of the observation -> what went wrong with it, for a person."""
 

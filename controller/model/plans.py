@@ -182,6 +182,11 @@ def limit_key(cluster: Cluster, job: Job) -> str:
 Action = BuildImage | TestImage | PublishImage | StageFiles | SubmitBatch | CancelRun
 
 
+def cluster_of(action: Action) -> str:
+    """Return the cluster that an action changes, "" for none."""
+    return "" if isinstance(action, BuildImage | TestImage) else action.cluster.name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """An action that failed lately: not tried again before ``next_try`` (seconds since the epoch)."""

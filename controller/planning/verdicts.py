@@ -12,7 +12,17 @@ Saying = tuple[Truth, str, str]
 """A condition's status, reason and message."""
 SETTLED: Saying = (Truth.FALSE, "Settled", "")
 NEEDS_A_PERSON = frozenset(
-    {"HostKeyRejected", "AuthenticationFailed", "WorkdirUnset", "WorkdirUnwritable", "WorkdirMissing"}
+    {
+        "AccountChanged",
+        "AuthenticationFailed",
+        "BranchLeased",
+        "HostKeyRejected",
+        "LeaseTooNew",
+        "InstanceTaken",
+        "WorkdirMissing",
+        "WorkdirUnset",
+        "WorkdirUnwritable",
+    }
 )
 """Reasons of a cluster's that no other try will mend."""
 PROGRESSING: Saying = (Truth.FALSE, "Progressing", "")

@@ -25,7 +25,7 @@ class Clients:
         connect: Callable[[Connection | None], Transport] = open_transport,
     ) -> None:
         """``ssh_config`` is the controller's own setting: a spec must not choose what runs on this machine."""
-        self._instance = instance
+        self.instance = instance
         self._ssh_config = ssh_config
         self._connect = connect
         self._lock = threading.Lock()
@@ -40,7 +40,7 @@ class Clients:
                     transport.close()
                 transport = self._connect(self._configured(cluster.connection))
                 self._open[cluster.name] = (cluster.connection, transport)
-        return ClusterClient(cluster, transport, scheduler_named(cluster.scheduler), instance=self._instance)
+        return ClusterClient(cluster, transport, scheduler_named(cluster.scheduler), instance=self.instance)
 
     def _configured(self, connection: Connection | None) -> Connection | None:
         if connection is None or self._ssh_config is None:

@@ -50,8 +50,12 @@ def look(
     instance: str,
     now: float,
     grace_s: float,
+    vet: Callable[[ClusterObservation], ClusterObservation] = lambda seen: seen,
 ) -> Sight:
-    """Look at everything once, all clusters at the same time. Writes nothing."""
+    """Look at everything once, all clusters at the same time. Writes nothing.
+
+    ``vet`` replaces what was seen of a cluster that may not be acted on, before anything is concluded from it.
+    """
     records = journal.runs()
     metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
     names = [*desired.clusters, *desired.retired]
@@ -70,7 +74,7 @@ def look(
             )
             for name in names
         }
-        observations = {name: future.result() for name, future in looks.items()}
+        observations = {name: vet(future.result()) for name, future in looks.items()}
     engine_seen = engine.observe() if _engine_matters(desired, observations, journal) else None
     updated = dict(records)
     acks, unknown = {}, set()

@@ -84,10 +84,15 @@ class Memory:
         return (status for status in self.statuses.values() if any(task.state in ACTIVE for task in status.tasks))
 
 
-def read_memory(mirror: Mirror, branch: StatusBranch, journal: Journal, desired: Desired) -> Memory:
-    """Return what the branch says: all of it if others may have written it, else of what the commit does not hold."""
+def read_memory(
+    mirror: Mirror, branch: StatusBranch, journal: Journal, desired: Desired, *, ours: bool = True
+) -> Memory:
+    """Return what the branch says: all of it if others may have written it, else of what the commit does not hold.
+
+    Where it tells of another instance's runs (``ours`` False, a fork's first pass), that is no memory of this one's.
+    """
     files = branch.read()
-    if files.commit is None:
+    if files.commit is None or not ours:
         return Memory(files=files)
     all_known = files.commit == journal.fact(TIP)
     said = _paths(desired) if all_known else frozenset[str]()

@@ -13,6 +13,7 @@ from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.reconcile.hands import Outcomes
+from controller.reconcile.leases import Leasing
 from controller.reconcile.looking import Sight
 from controller.reconcile.memory import Memory
 from controller.reconcile.schedules import Clockwork
@@ -29,6 +30,8 @@ class Prospect:
     before: Mapping[str, RunRecord]
     clockworks: Mapping[str, Clockwork]
     memory: Memory
+    leasing: Leasing
+    """Under which instance, and whether a pass may begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ class PassResult:
     report_error: ControllerError | None = None
     heartbeat_error: ControllerError | None = None
     """Why the heartbeat could not be written; no fault of the pass."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the instance: that the repository moved, or the branch was renamed."""
 
     @property
     def complete(self) -> bool:

@@ -14,7 +14,7 @@ from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, ResourceStatus
 from controller.model.documents import from_document, to_document
-from controller.model.errors import ControllerError
+from controller.model.errors import ControllerError, NotOursError
 from controller.model.failpoints import failpoint
 from controller.model.observed import Observed
 from controller.model.plans import Plan
@@ -29,9 +29,11 @@ from controller.reconcile.clients import Clients
 from controller.reconcile.commits import Commits
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.heartbeats import Heartbeats
-from controller.reconcile.looking import last_looks, look, remember
+from controller.reconcile.leases import Leasing
+from controller.reconcile.looking import Sight, last_looks, look, remember
 from controller.reconcile.memory import read_memory, remember_tip
 from controller.reconcile.outcomes import with_outcomes
+from controller.reconcile.owning import own_clusters
 from controller.reconcile.passes import PassResult, Prospect
 from controller.reconcile.pins import PINS, Pins
 from controller.reconcile.publishing import clear_leftovers
@@ -97,11 +99,12 @@ class Reconciler:
         underway = self._workshop.underway
         self.mirror.fetch(settings.branch, settings.status_branch)
         commit = self.mirror.head(settings.branch)
+        leasing = self._find_lease()
         before = self._journal.runs()
         standings = self._journal.resources()
         self._pins.begin(self._journal.fact(PINS))
         loaded = self.commits.load(self.commits.tree(commit))
-        memory = read_memory(self.mirror, self._status_branch, self._journal, loaded)
+        memory = read_memory(self.mirror, self._status_branch, self._journal, loaded, ours=not leasing.is_new)
         newest, older = memory.standings()
         standings = {**newest, **standings}
         active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
@@ -115,15 +118,7 @@ class Reconciler:
         )
         known = {**memory.clockworks(desired), **self._clockworks()}
         desired, clockworks = with_ticks(desired, known, before, now=now)
-        sight = look(
-            desired,
-            self._journal,
-            self._client_of(desired),
-            self._engine,
-            instance=settings.instance,
-            now=now,
-            grace_s=settings.grace_s,
-        )
+        sight = self._look(desired, leasing, now)
         history = History(
             runs=sight.records,
             failures=self._journal.failures(),
@@ -135,7 +130,7 @@ class Reconciler:
             paths={key: standing.path for key, standing in standings.items()},
             build_logs=newest_logs(settings.state_dir),
             approved=_approved(self.mirror.commit_info(commit).trailers),
-            descends=self._descends(commit),
+            descends=self._descends(commit) and not leasing.path_moved,
             submits=latest_submits(self._journal, sight.records),
             grace_s=settings.grace_s,
         )
@@ -148,6 +143,7 @@ class Reconciler:
             before=before,
             clockworks=clockworks,
             memory=memory,
+            leasing=leasing,
         )
 
     def run_pass(
@@ -161,6 +157,9 @@ class Reconciler:
         with structlog.contextvars.bound_contextvars(pass_id=secrets.token_hex(4)):
             try:
                 result = self._run_pass(stop, on_plan)
+            except NotOursError:
+                # The heartbeat is that of the controller whose instance it is.
+                raise
             except ControllerError as error:
                 self._heartbeats.failed(error)
                 raise
@@ -169,6 +168,7 @@ class Reconciler:
     def _run_pass(self, stop: threading.Event | None, on_plan: Callable[[Plan], None]) -> PassResult:
         pass_id = str(structlog.contextvars.get_contextvars()["pass_id"])
         ahead = self.look_ahead()
+        self._keep_lease(ahead)
         log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
         failpoint("look.remember.before")
         remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
@@ -180,6 +180,7 @@ class Reconciler:
         # Before anything is done: what a pass begins and does not live to report needs its last good spec.
         self._journal.save_resources(standings_of(ahead.desired), forget=())
         failpoint("look.remember.after")
+        ahead = own_clusters(ahead, self._client_of(ahead.desired), now=self._clock())
         on_plan(ahead.plan)
         hands = self.hands(ahead.desired)
         sweep(hands)
@@ -208,11 +209,13 @@ class Reconciler:
             resume_at=after.resume_at,
             status_commit=commit,
             report_error=error,
+            notes=ahead.leasing.ruling.notes,
         )
 
     def newest(self) -> Desired:
         """Read the newest commit, for a command that is no pass."""
-        self.mirror.fetch(self.settings.branch)
+        self.mirror.fetch(self.settings.branch, self.settings.status_branch)
+        self._find_lease()
         self._pins.begin(self._journal.fact(PINS))
         return self.commits.load(self.commits.tree(self.mirror.head(self.settings.branch)))
 
@@ -229,16 +232,17 @@ class Reconciler:
             self.commits.before(ahead.desired.commit, keep_commits),
             self._engine,
             self._client_of(ahead.desired),
-            instance=self.settings.instance,
+            instance=self._clients.instance,
         )
 
     def clear(self, taken: StockTaking) -> tuple[Removal, ...]:
         """Take away the images that nothing uses.
 
         Raises:
-            StalledError: not everything that may use one was seen (``NotAllSeen``).
+            StalledError: not everything that may use one was seen (``NotAllSeen``); this is another's instance.
         """
-        return clear(taken, self._engine, instance=self.settings.instance)
+        self._find_lease().require()
+        return clear(taken, self._engine, instance=self._clients.instance)
 
     def clear_when_due(self) -> None:
         """In the loop: clear away once a day what nothing uses, where the settings ask for it."""
@@ -257,6 +261,38 @@ class Reconciler:
         self._clients.close()
         self._verdicts.close()
         self._journal.close()
+
+    def _find_lease(self) -> Leasing:
+        """Find out the instance in force, and use it from here on."""
+        found = Leasing(self.settings, self.mirror, self._journal, self._status_branch)
+        self._clients.instance = found.instance
+        return found
+
+    def _look(self, desired: Desired, leasing: Leasing, now: float) -> Sight:
+        """Look at everything, in the name that the clusters' own records confirm."""
+        while True:
+            self._clients.instance = leasing.instance
+            sight = look(
+                desired,
+                self._journal,
+                self._client_of(desired),
+                self._engine,
+                instance=leasing.instance,
+                now=now,
+                grace_s=self.settings.grace_s,
+                vet=leasing.vet,
+            )
+            if leasing.settled():
+                return sight
+
+    def _keep_lease(self, ahead: Prospect) -> None:
+        """Let no pass begin that is not this instance's; write down whose it is before anything is done."""
+        leasing = ahead.leasing
+        leasing.require()
+        for note in leasing.ruling.notes:
+            log.warning("lease_noted", message=note)
+        clusters = ahead.sight.observed.clusters.values()
+        leasing.keep(clusters, now=self._clock(), acting=bool(ahead.plan.actions))
 
     def _after(self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]) -> tuple[Plan, Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
@@ -288,6 +324,7 @@ class Reconciler:
                 spec_commit=ahead.desired.commit,
                 path=self.settings.path,
                 problems=ahead.desired.problems,
+                leasing=ahead.leasing,
                 heartbeat=(self._heartbeats.branch, self._heartbeats.fault),
             )
         except ControllerError as error:
@@ -318,7 +355,7 @@ class Reconciler:
             engine=self._engine,
             client_of=self._client_of(desired),
             tree_of=self.commits.tree_of,
-            instance=self.settings.instance,
+            instance=self._clients.instance,
             state_dir=self.settings.state_dir,
             clock=self._clock,
             say=self._say,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from controller.model.conditions import ResourceStatus
 from controller.model.digests import short
 from controller.model.problems import Problem
+from controller.reconcile.leases import Leasing
 from controller.repository.mirror import Mirror
 from controller.repository.report import obsolete, render
 from controller.repository.statusbranch import StatusBranch, StatusFiles
@@ -21,6 +22,7 @@ def report(
     spec_commit: str,
     path: str,
     problems: Sequence[Problem],
+    leasing: Leasing,
     heartbeat: tuple[str, str] = ("", ""),
 ) -> str | None:
     """Write the statuses; return the commit, None when the branch already says it all. ``there`` is what it says.
@@ -41,9 +43,10 @@ def report(
     )
     ready = sum(c.type == "Ready" and c.status == "True" for status in statuses for c in status.conditions)
     result = branch.write(
-        files,
+        {**files, **leasing.files()},
         message=f"{ready} of {len(statuses)} ready at {short(spec_commit)}",
         trailers={"Spec-Commit": spec_commit},
         remove=obsolete(there, files),
+        check=leasing.check,
     )
     return result.commit

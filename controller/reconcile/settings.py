@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from controller.model.leases import Choice
 from controller.planning.absorb import GRACE_S
 from controller.repository.auth import RemoteAuth
 from controller.repository.statusbranch import BRANCH
@@ -17,6 +18,10 @@ class Settings:
     repo: str
     state_dir: Path
     instance: str
+    """As configured, or derived from address and path; the one in force is found out by each pass."""
+    configured_instance: bool = False
+    choice: Choice = Choice.NONE
+    """What a person says where the identity is in doubt."""
     branch: str | None = None
     path: str = ""
     status_branch: str = BRANCH

@@ -60,6 +60,14 @@ class CommitTree:
         self.entries()
         return self._submodules
 
+    def top_file(self, name: str) -> bytes | None:
+        """Return the bytes of a file of the directory itself, None where there is none; nothing else is listed."""
+        with self._reading() as repo:
+            for mode, raw, oid in walk_raw(repo.odb, self._root):
+                if raw == name.encode() and mode not in (TREE, SUBMODULE):
+                    return bytes(memoryview(repo[pygit2.Oid(raw=oid)].peel(pygit2.Blob)))
+        return None
+
     def read(self, oid: str, *, limit: int | None = None) -> bytes:
         """Return a blob's bytes; at most ``limit`` of them when a limit is given.
 

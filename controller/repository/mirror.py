@@ -111,6 +111,10 @@ class Mirror:
             reference = repo.references.get(_ref(branch))
             return None if reference is None else str(reference.target)
 
+    def has_branch(self, branch: str) -> bool:
+        """Return whether the remote has a branch, as of the last fetch."""
+        return branch in self._known_branches()
+
     def default_branch(self) -> str:
         """Return the name of the branch that the remote's HEAD stands for, as of the last fetch.
 

@@ -22,6 +22,8 @@ from controller.repository.publish import Pushed, publish
 from controller.repository.treewriter import Changes, changes_of, write_tree
 
 BRANCH = "controller/status"
+RECORD = "controller.json"
+"""File at the root that says whose branch it is (model/leases.py)."""
 AUTHOR = ("controller", "controller@localhost")
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
@@ -92,6 +94,11 @@ class StatusBranch:
         self._jitter = jitter
         self._max_retries = max_retries
 
+    def top_file(self, name: str) -> bytes | None:
+        """Return one file at the root of the branch as of the mirror's last fetch, None where there is none."""
+        tip = self._mirror.tip(self.branch)
+        return None if tip is None else self._mirror.tree(tip).top_file(name)
+
     def read(self) -> StatusFiles:
         """Return the files as of the mirror's last fetch of this branch."""
         tip = self._mirror.tip(self.branch)
@@ -104,11 +111,13 @@ class StatusBranch:
         message: str,
         trailers: Mapping[str, str] | None = None,
         remove: Iterable[str] = (),
+        check: Callable[[], None] = lambda: None,
     ) -> WriteResult:
         """Make the remote's branch hold ``files`` and not hold ``remove``, on top of whatever it holds now.
 
         A branch that someone moved meanwhile is fetched and the files laid over its new tip; one that was deleted is
-        begun again as an orphan. Without a change there is no commit and no push.
+        begun again as an orphan. Without a change there is no commit and no push. ``check`` is called before each try,
+        with the branch as it was last fetched; what it raises ends the write.
 
         Raises:
             ValueError: a path that is not one.
@@ -120,6 +129,7 @@ class StatusBranch:
             if attempt:
                 self._sleep(self._wait_s(attempt))
                 self._mirror.fetch(self.branch)
+            check()
             commit, outcome = self._attempt(changes, _message(message, trailers or {}))
             if commit is None or outcome is Pushed.ACCEPTED:
                 return WriteResult(commit=commit, retries=attempt)

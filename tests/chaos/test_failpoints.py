@@ -26,7 +26,7 @@ EVENTS = ("started", "stopped", "exited")
 SIDE_BY_SIDE = 6
 IMAGE = re.compile(r"^(build|test|publish|upload|convert|conversion)\.")
 """Failpoints on the way of an image, which the local cluster of these trials has no use for."""
-WITHOUT_SCHEDULER = re.compile(r"^(look|stage|specs|report|heartbeat)\.")
+WITHOUT_SCHEDULER = re.compile(r"^(heartbeat|lease|look|own|report|specs|stage)\.")
 """Failpoints where no scheduler has a part: on SLURM they are visited in the long mode only."""
 RECIPE = """
 FROM debian:trixie-slim AS all

@@ -19,6 +19,9 @@ while [ ! -e go-on ]; do sleep 0.1; done
 
 def stick(project: Project, *jobs: dict[str, object]) -> subprocess.Popen[bytes]:
     """Start a pass that submits jobs and then stays in the middle of its report; return it there."""
+    # The first pass writes its instance on the status branch before it submits: that one is not to be stopped.
+    project.commit({"specs.yaml": documents(project.here())})
+    project.one_pass()
     project.hook("update", STUCK)
     project.commit({"specs.yaml": documents(project.here(), *jobs)})
     process = project.start("reconcile", "--once")

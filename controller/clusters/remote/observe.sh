@@ -154,6 +154,18 @@ show_whole_run() {
   show_run "$2"
 }
 
+# The instances that have this work directory: a line each, with its owner.json. Ours has to be readable.
+show_owners() {
+  local file line
+  for file in "$root"/*/owner.json; do
+    [ -e "$file" ] || continue
+    line=
+    if ! IFS= read -r line <"$file" && [ "$file" = "$base/owner.json" ] && [ ! -r "$file" ]; then return 1; fi
+    file=${file%/owner.json}
+    printf '%s %s\n' "${file##*/}" "$line"
+  done
+}
+
 part place show_place
 # The queue before accounting, and both before the runs' own words: a run that ends in between is then seen to end.
 part queue eval "$queue_command"
@@ -173,4 +185,6 @@ fi
 part files show_files
 if [ -n "$facts_command" ]; then part facts eval "$facts_command"; fi
 if [ "$full_scan" = 1 ]; then part everything show_everything; fi
+# Last: where no owner is seen, none had begun to submit when all of the above was read.
+part owners show_owners
 say complete

@@ -1,0 +1,252 @@
+"""A model of a lab: repositories that move and are forked, people with controllers, one work directory, and a counter.
+
+Executions are counted by the commands themselves, in a file outside of all that a controller touches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.chaos.sites import Here
+from tests.e2e.harness import COMMAND, STATUS_BRANCH, Ran, documents, job, wait_for
+
+
+class Lab:
+    """Repositories below ``directory/git``, and the machine whose scheduler all controllers use."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.site = Here(directory / "work")
+        self.clone = directory / "clone"
+        self.repo = directory / "git" / "specs.git"
+        self.people: list[Person] = []
+        self.git("init", "-q", "--bare", "-b", "main", str(self.repo), where=directory)
+        self.git("clone", "-q", str(self.repo), str(self.clone), where=directory)
+        self.git("checkout", "-q", "-b", "main")
+
+    def person(self, name: str, **settings: Any) -> Person:
+        """Return somebody with a controller: a configuration, a state directory, no instance set."""
+        made = Person(self, name, {"repo": str(self.repo), **settings})
+        self.people.append(made)
+        return made
+
+    # ---- what happens to a repository ----
+
+    def commit(self, files: Mapping[str, str | None], *, branch: str = "main") -> str:
+        """Write files (None removes one), commit and push."""
+        for name, text in files.items():
+            path = self.clone / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "Change the specs")
+        self.git("push", "-q", str(self.repo), f"HEAD:{branch}")
+        return self.git("rev-parse", "HEAD")
+
+    def specs(self, *specs: Mapping[str, Any]) -> dict[str, str]:
+        """Return the files of the cluster and these specs."""
+        return {"cluster.yaml": documents(self.site.cluster()), "jobs.yaml": documents(*specs)}
+
+    def quick(self, name: str) -> dict[str, Any]:
+        """Return a job that counts itself and ends."""
+        return job(name, self.site.counting(), cluster="there")
+
+    def long(self, name: str) -> dict[str, Any]:
+        """Return a job that counts itself and runs until ``release``."""
+        wait = f"while [ ! -e {self.directory}/go ]; do sleep 0.2; done"
+        return job(name, self.site.counting(wait), cluster="there")
+
+    def release(self) -> None:
+        """Let the long jobs end."""
+        (self.directory / "go").touch()
+
+    def move(self, name: str) -> Path:
+        """Move the repository to another address, with all its branches."""
+        moved = self.directory / "git" / name
+        self.repo.rename(moved)
+        self.repo = moved
+        return moved
+
+    def fork(self, name: str) -> Path:
+        """Copy the repository to another address, with all its branches, as Git hosts do."""
+        made = self.directory / "git" / name
+        self.git("clone", "-q", "--mirror", str(self.repo), str(made), where=self.directory)
+        return made
+
+    def status_tip(self, repo: Path | None = None, branch: str = STATUS_BRANCH) -> str:
+        """Return where a status branch is, "" for none."""
+        return self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}", where=repo or self.repo)
+
+    def record(self, repo: Path | None = None, branch: str = STATUS_BRANCH) -> dict[str, Any]:
+        """Return ``controller.json`` of a status branch."""
+        found: dict[str, Any] = json.loads(self.git("show", f"{branch}:controller.json", where=repo or self.repo))
+        return found
+
+    def rewrite_status(self, files: Mapping[str, str | None]) -> None:
+        """Change files of the status branch by hand."""
+        place = self.directory / "status"
+        shutil.rmtree(place, ignore_errors=True)
+        self.git("clone", "-q", "-b", STATUS_BRANCH, str(self.repo), str(place), where=self.directory)
+        for name, text in files.items():
+            if text is None:
+                (place / name).unlink()
+            else:
+                (place / name).write_text(text)
+        self.git("commit", "-q", "-a", "-m", "By hand", where=place)
+        self.git("push", "-q", "origin", STATUS_BRANCH, where=place)
+
+    def delete_status(self) -> None:
+        """Delete the status branch."""
+        self.git("update-ref", "-d", f"refs/heads/{STATUS_BRANCH}", where=self.repo)
+
+    # ---- what really ran ----
+
+    def owners(self) -> dict[str, dict[str, Any]]:
+        """Return ``owner.json`` of every instance in the work directory."""
+        found = Path(self.site.workdir).glob("*/owner.json")
+        return {path.parent.name: json.loads(path.read_text()) for path in found}
+
+    def executions(self) -> Counter[str]:
+        """Return how often each job's command was executed, whoever asked for it."""
+        return Counter(run.partition("/")[0] for run in self.site.executions())
+
+    def cancelled(self) -> list[str]:
+        """Return the jobs that the scheduler has seen cancelled."""
+        ended = Path(self.site.workdir, "local", "ended")
+        rows = [line.split("|") for line in ended.read_text().splitlines()] if ended.exists() else []
+        return [row[2] for row in rows if row[3].startswith("CANCEL")]
+
+    def running(self) -> int:
+        """Return how many jobs the scheduler has running."""
+        return len(list(Path(self.site.workdir, "local", "running").glob("*/pid")))
+
+    def git(self, *argv: str, where: Path | None = None) -> str:
+        """Run git as a person would, untouched by this machine's configuration."""
+        who = {f"GIT_{role}_{what}": f"ada{end}" for role in ("AUTHOR", "COMMITTER") for what, end in WHO}
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "GIT_CONFIG_GLOBAL": os.devnull, **who}
+        done = subprocess.run(["git", *argv], cwd=where or self.clone, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, f"git {argv}: {done.stderr}"
+        return done.stdout.strip()
+
+    def close(self) -> None:
+        """End what was started."""
+        self.release()
+        for person in self.people:
+            person.close()
+        self.site.end("")
+
+
+WHO = (("NAME", ""), ("EMAIL", "@example.org"))
+
+
+@dataclass
+class Person:
+    """Somebody with a controller."""
+
+    lab: Lab
+    name: str
+    settings: dict[str, Any]
+    account: str = ""
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where this controller keeps its journal."""
+        return self.lab.directory / f"{self.name}.state"
+
+    def configure(self, **settings: Any) -> None:
+        """Change the configuration file."""
+        self.settings |= settings
+
+    def lose_state(self) -> None:
+        """Lose the journal and the mirror: a new machine, a disk that died."""
+        shutil.rmtree(self.state_dir)
+
+    def works_as(self, account: str) -> None:
+        """Have another account on the cluster."""
+        place = self.lab.directory / f"{self.name}.bin"
+        place.mkdir(exist_ok=True)
+        # Only the name is another: this machine's tests have one account.
+        (place / "id").write_text(f'#!/bin/sh\n[ "$*" = -un ] && echo {account} || exec /usr/bin/id "$@"\n')
+        (place / "id").chmod(0o755)
+        self.account = account
+
+    def controller(self, *argv: str, expect: int | None = 0) -> Ran:
+        """Run the installed command to its end."""
+        done = subprocess.run(self._argv(argv), **self._where(), capture_output=True, text=True, timeout=400)
+        ran = Ran(done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in ran.err, ran.err
+        assert expect is None or ran.code == expect, f"{argv} ended with {ran.code}:\n{ran.out}\n{ran.err}"
+        return ran
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start the command."""
+        process = subprocess.Popen(
+            self._argv(argv), **self._where(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        self.processes.append(process)
+        return process
+
+    def one_pass(self, *argv: str) -> dict[str, Any]:
+        """Run a pass that has to go well; return what ``-o json`` prints."""
+        found: dict[str, Any] = self.controller("reconcile", "--once", "-o", "json", *argv).json
+        return found
+
+    def refused(self, *argv: str) -> str:
+        """Run a pass that has to be refused; return why."""
+        ran = self.controller("reconcile", "--once", *argv, expect=3)
+        return ran.err
+
+    def states(self) -> dict[str, str]:
+        """Return the state of every task, as ``controller status`` says it."""
+        listed = self.controller("status", "-o", "json").json
+        return {task["id"]: task["state"] for item in listed for task in item["tasks"]}
+
+    def passes_until(self, states: Mapping[str, str], *argv: str) -> None:
+        """Run passes until the tasks are in these states."""
+
+        def reached() -> bool:
+            self.one_pass(*argv)
+            return self.states() == states
+
+        wait_for(f"{states}", reached, deadline_s=120)
+
+    def close(self) -> None:
+        """End what was started."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate(timeout=20)
+
+    def _argv(self, argv: tuple[str, ...]) -> list[str]:
+        config = self.lab.directory / f"{self.name}.yaml"
+        config.write_text(yaml.safe_dump({"submit_grace": "3s", **self.settings}))
+        return [str(COMMAND), *argv]
+
+    def _where(self) -> dict[str, Any]:
+        home = self.lab.directory / f"{self.name}.home"
+        home.mkdir(exist_ok=True)
+        path = os.environ["PATH"]
+        if self.account:
+            path = f"{self.lab.directory}/{self.name}.bin:{path}"
+        env = {
+            "PATH": path,
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "CONTROLLER_CONFIG": str(self.lab.directory / f"{self.name}.yaml"),
+            "CONTROLLER_STATE_DIR": str(self.state_dir),
+        }
+        return {"cwd": self.lab.directory, "env": env, "stdin": subprocess.DEVNULL}
