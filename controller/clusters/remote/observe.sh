@@ -156,13 +156,14 @@ show_whole_run() {
 
 # The instances that have this work directory: a line each, with its owner.json. Ours has to be readable.
 show_owners() {
-  local file line
+  local file line name
   for file in "$root"/*/owner.json; do
-    [ -e "$file" ] || continue
+    name=${file%/owner.json}
+    name=${name##*/}
+    if [ ! -f "$file" ] || ! ours "$name"; then continue; fi
     line=
-    if ! IFS= read -r line <"$file" && [ "$file" = "$base/owner.json" ] && [ ! -r "$file" ]; then return 1; fi
-    file=${file%/owner.json}
-    printf '%s %s\n' "${file##*/}" "$line"
+    if ! IFS= read -r -n 8192 line <"$file" && [ "$name" = "$instance" ] && [ ! -r "$file" ]; then return 1; fi
+    printf '%s %s\n' "$name" "$line"
   done
 }
 
