@@ -32,7 +32,7 @@ from controller.reconcile.ownership import held, own, too_new, verdict_on
 from controller.reconcile.settings import Settings
 from controller.repository.identity import instance_of, same_repository
 from controller.repository.mirror import Mirror
-from controller.repository.report import parse
+from controller.repository.report import obsolete, parse
 from controller.repository.statusbranch import RECORD, StatusBranch
 from controller.store.journal import Journal
 
@@ -83,6 +83,11 @@ class Leasing:
         known = self._from_journal.lease if self._from_journal is not None else self.recorded
         spot = known.spot if known is not None and known.instance == self.instance else None
         return spot is not None and spot.path != self.asked.spot.path
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the status branch tells of another instance's runs, which are none of this one's."""
+        return self.recorded is not None and self.recorded.instance != self.instance
 
     def vet(self, observation: ClusterObservation) -> ClusterObservation:
         """Return what was seen of a cluster, or that it may not be acted on: its runs are then nobody's to judge.
@@ -178,11 +183,14 @@ class Leasing:
         return own(client, seen, self.asked, self.ruling.known, in_use=in_use, state_dir=self._settings.state_dir)
 
     def _publish(self, lease: Lease) -> None:
+        # What a fork inherited tells of the original's runs: that goes with the original's lease.
+        inherited = self.is_new
         try:
             self._branch.write(
                 {RECORD: lease_text(lease).encode()},
                 message=f"Instance {lease.instance}",
                 trailers=self._trailers(),
+                remove=obsolete(self._branch.read(), {}) if inherited else (),
                 check=self.check,
             )
         except ControllerError as error:
