@@ -16,6 +16,7 @@ from controller.model.conditions import ACTIVE, ResourceStatus
 from controller.model.documents import from_document, to_document
 from controller.model.errors import ControllerError, NotOursError
 from controller.model.failpoints import failpoint
+from controller.model.leases import Choice
 from controller.model.observed import Observed
 from controller.model.plans import Plan
 from controller.model.resources import Desired, owner_of
@@ -181,6 +182,8 @@ class Reconciler:
         self._journal.save_resources(standings_of(ahead.desired), forget=())
         failpoint("look.remember.after")
         ahead = own_clusters(ahead, self._client_of(ahead.desired), now=self._clock())
+        # What a person said counts for the pass in which it was said.
+        self.settings = replace(self.settings, choice=Choice.NONE)
         on_plan(ahead.plan)
         hands = self.hands(ahead.desired)
         sweep(hands)
