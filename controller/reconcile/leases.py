@@ -15,7 +15,7 @@ from functools import cached_property
 import structlog
 
 from controller.clusters.cluster import ClusterClient
-from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.model.errors import ControllerError, NotOursError, TransientError
 from controller.model.failpoints import failpoint
 from controller.model.leases import (
     Lease,
@@ -101,7 +101,7 @@ class Leasing:
         self._elsewhere |= {owner.instance: owner for owner in others}
         if error is None:
             return observation
-        if self._from_journal is None and isinstance(error, StalledError):
+        if self._from_journal is None and isinstance(error, NotOursError):
             self.ruling = replace(self.ruling, refusal=self.ruling.refusal or error)
             return observation
         return held(observation, error)
@@ -114,7 +114,7 @@ class Leasing:
         if len(found) > 1:
             names = ", ".join(sorted(found))
             message = f"several instances follow {self.asked.spot} on the clusters: {names}; set one as instance: NAME"
-            self.ruling = replace(self.ruling, refusal=StalledError("InstanceAmbiguous", message))
+            self.ruling = replace(self.ruling, refusal=NotOursError("InstanceAmbiguous", message))
             return True
         (owner,) = found.values()
         self.recorded = Lease(instance=owner.instance, spot=owner.spot, since=owner.since)
@@ -129,7 +129,7 @@ class Leasing:
         """See that a pass may begin.
 
         Raises:
-            StalledError: it may not.
+            NotOursError: it may not.
         """
         if self.ruling.refusal is not None:
             raise self.ruling.refusal
@@ -216,7 +216,7 @@ class Leasing:
         """Return the record on the status branch, None where there is none that can be read.
 
         Raises:
-            StalledError: a later version wrote it.
+            NotOursError: a later version wrote it.
         """
         data = self._branch.top_file(RECORD)
         try:

@@ -200,9 +200,9 @@ class Person:
         self.processes.append(process)
         return process
 
-    def one_pass(self, *argv: str) -> dict[str, Any]:
+    def one_pass(self, *argv: str, expect: int = 0) -> dict[str, Any]:
         """Run a pass that has to go well; return what ``-o json`` prints."""
-        found: dict[str, Any] = self.controller("reconcile", "--once", "-o", "json", *argv).json
+        found: dict[str, Any] = self.controller("reconcile", "--once", "-o", "json", *argv, expect=expect).json
         return found
 
     def refused(self, *argv: str) -> str:

@@ -143,8 +143,8 @@ def test_an_account_that_changes_holds_the_cluster(lab: Lab, ada: Person) -> Non
     """With the journal at hand the cluster alone is held, until somebody says that it is meant so."""
     before = ada.account
     ada.works_as("service")
-    assert ada.one_pass()["actions"] == []
-    found = {item["name"]: item for item in ada.controller("status", "-o", "json").json}
+    assert ada.one_pass(expect=3)["actions"] == []
+    found = {item["name"]: item for item in ada.controller("status", "-o", "json", expect=None).json}
     stalled = next(each for each in found["there"]["conditions"] if each["type"] == "Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "AccountChanged")
     assert "reconcile --adopt" in stalled["message"]
