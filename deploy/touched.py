@@ -29,6 +29,8 @@ SUITES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("schemas/*", ("tests/unit/specs", "tests/property/test_specs.py")),
     ("controller/cli/*", ("tests/e2e/test_command_line.py", "tests/e2e/test_spec_verbs.py")),
     ("controller/reconcile/*", ("tests/e2e/test_command_line.py", "tests/e2e/test_status_branch.py")),
+    ("controller/*/leases.py", ("tests/life",)),
+    ("controller/reconcile/own*", ("tests/life",)),
     ("controller/service/*", ("tests/e2e/test_service.py",)),
     ("controller/rendering/*", ("tests/unit/test_rendering.py",)),
     ("deploy/cluster/*", ("tests/contract/schedulers", "tests/contract/storage")),

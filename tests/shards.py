@@ -20,7 +20,7 @@ LOCAL, CLUSTER = "local", "cluster"
 SHARDS = (LOCAL, CLUSTER)
 BACKENDS = {"sandbox": "sandbox", "engine": "docker"}
 """Fixture of a real backend -> marker of the tests that need it."""
-FOLDERS = ("chaos", "e2e", "contract")
+FOLDERS = ("chaos", "life", "e2e", "contract")
 """Those with the longest files, which go first: then no worker is left alone with one at the end."""
 
 
