@@ -47,7 +47,7 @@ def test_a_fresh_state_and_another_address_stop_before_anything_is_done(lab: Lab
 
     planned = ada.controller("plan", expect=3)
     assert "RepositoryMoved" in planned.err
-    assert "Nothing to do." in planned.out
+    assert "Nothing to do" in planned.out
     status = ada.controller("status")
     assert "note: this is the status of" in status.err
     assert "Succeeded" in status.out
