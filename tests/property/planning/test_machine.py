@@ -257,9 +257,10 @@ class Machine(RuleBasedStateMachine):
 
     def _nothing_is_unsaid(self, before: dict[tuple[str, str], TaskStatus]) -> None:
         after = self._told()
+        wanted = {task.digest for job in self._desired().jobs.values() for task in job.tasks}
         for place, was in before.items():
             now = after.get(place)
-            if now is None:
+            if now is None or was.digest not in wanted:
                 continue
             if was.state is not TaskState.SUCCEEDED and now.state is TaskState.WAITING:
                 assert (now.attempt, now.job_id, now.run_dir) == (was.attempt, was.job_id, was.run_dir)

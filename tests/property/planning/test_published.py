@@ -14,6 +14,7 @@ from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.planning.readiness import cluster_fault
+from controller.planning.wanted import WANTED_AGAIN
 from tests.effort import examples
 from tests.property.planning.test_plans import CLUSTERS, pasts, wishes, worlds
 from tests.unit.planning.values import NOW, observed, plan, seen, submits
@@ -82,6 +83,7 @@ def test_nothing_published_is_unsaid(
     # What a pass submits for another attempt has not ended for good.
     due = {(run.task.id, run.task.digest) for batch in submits(first) for run in batch.runs}
     asked = {(task.id, task.digest) for job in wanted.jobs.values() for task in job.tasks} - due
+    retried = {task.id for job in wanted.jobs.values() for task in job.tasks if job.retries.max}
     clusters = {task.id: job.cluster for job in wanted.jobs.values() for task in job.tasks}
     for desired, past, world in passes:
         published = {status.key: status for status in statuses}
@@ -92,7 +94,10 @@ def test_nothing_published_is_unsaid(
             if place not in asked:
                 continue
             now = after[place]
-            if task.state in TERMINAL:
+            may_begin_again = task.reason in WANTED_AGAIN or (task.state is TaskState.FAILED and task.id in retried)
+            if task.state in TERMINAL and may_begin_again and now.state is TaskState.WAITING:
+                assert replace(now, state=task.state, reason=task.reason, message=task.message) == task
+            elif task.state in TERMINAL:
                 assert now == task
             elif task.attempt:
                 name = clusters[task.id]
