@@ -47,9 +47,11 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
     instance, run = place_of(task.run_dir)
     clients = Clients(instance, ssh_config=settings.ssh_config)
     try:
-        _copy(clients.of(cluster), run, "stderr" if stderr else "stdout", follow=follow)
+        count = _copy(clients.of(cluster), run, "stderr" if stderr else "stdout", follow=follow)
     finally:
         clients.close()
+    if count == 0 and not stderr:
+        click.echo(f"note: nothing on standard output; standard error: controller logs {task.id} --stderr", err=True)
 
 
 def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, TaskStatus]:
@@ -68,8 +70,12 @@ def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, 
     raise click.UsageError(f'there is no job "{typed}"{did_you_mean(typed, work)}')
 
 
-def _copy(client: ClusterClient, run: str, stream: str, *, follow: bool) -> None:
-    """Copy a run's output to ours, piece by piece; with ``follow``, until the run says that it has ended."""
+def _copy(client: ClusterClient, run: str, stream: str, *, follow: bool) -> int:
+    """Copy a run's output to ours, piece by piece; with ``follow``, until the run says that it has ended.
+
+    Returns:
+        The number of bytes copied.
+    """
     from controller.model.errors import StalledError, TransientError
 
     offset = 0
@@ -91,7 +97,7 @@ def _copy(client: ClusterClient, run: str, stream: str, *, follow: bool) -> None
         if piece:
             continue
         if not follow or ended:
-            return
+            return offset
         ended = client.has_ended(run)
         if not ended:
             time.sleep(_PAUSE_S)
