@@ -12,6 +12,8 @@
 # ignored in it, for good.
 set -u
 export LC_ALL=C
+# What an account sets for SLURM, a token among it, is for no job here.
+unset ${!SLURM_*} ${!SBATCH_*}
 home=$1
 verb=$2
 shift 2

@@ -230,8 +230,10 @@ def test_values_reach_the_command_as_they_are(place: Place) -> None:
 
 
 def test_the_submitters_environment_does_not_leak(place: Place) -> None:
-    """SLURM_* and SBATCH_* of whoever submits change nothing of the job, nor do they reach its command."""
-    client = place.client("export SBATCH_PARTITION=nosuch SBATCH_TIMELIMIT=1 SLURM_CPUS_PER_TASK=7 SLURM_LEAK=yes")
+    """SLURM_* and SBATCH_* of whoever submits do not reach the command; which ones count is in ``test_site.py``."""
+    client = place.client(
+        "export SBATCH_CONSTRAINT=nosuch SBATCH_TIMELIMIT=1 SBATCH_QOS=normal SLURM_CPUS_PER_TASK=7 SLURM_LEAK=yes"
+    )
     batch = place.batch(task(command="env"))
     end = place.send(batch, client=client)
     assert end.end is SubmitEnd.SUBMITTED
