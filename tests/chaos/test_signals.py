@@ -172,7 +172,8 @@ def test_during_the_command_without_a_trap(ends: Callable[[str, str], End], sign
     if signal == "CONT":
         assert (end.state, end.over) == ("Succeeded", True), end
         return
-    assert (end.state, end.over) == ("Failed", False), end
+    # bash goes on after an INT that the program it waits for has not died of: the same under a plain sbatch.
+    assert (end.state, end.over and signal != "INT") == ("Failed", False), end
     if signal not in ASKS_FOR_THE_END:
         assert end.exit_code == 128 + SIGNALS[signal], end
         assert f"SIG{signal}" in end.message, end
