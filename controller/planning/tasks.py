@@ -135,6 +135,13 @@ def _removed_status(key: str, records: Sequence[RunRecord], holds: Sequence[Hold
     message = "no longer in the repository; " + (
         f"still active: {', '.join(active[:5])}" if active else "none of its runs is active any more"
     )
+    # Of a run that the journal was lost of, whose spec is in no commit that can be had any more.
+    lost = [record for record in records if record.state not in TERMINAL and record.on_remove is None]
+    if lost:
+        jobs = ", ".join(sorted({record.job_id or record.id for record in lost})[:5])
+        message += (
+            f"; what its spec said of it (on_remove) is not known any more: left alone, cancel by hand: job {jobs}"
+        )
     verdict = Verdict(
         ready=(Truth.FALSE, "Removed", message),
         reconciling=(Truth.TRUE, "Removing", message),

@@ -38,6 +38,7 @@ from controller.reconcile.owning import own_clusters
 from controller.reconcile.passes import PassResult, Prospect
 from controller.reconcile.pins import PINS, Pins
 from controller.reconcile.publishing import clear_leftovers
+from controller.reconcile.removal import with_on_remove
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
@@ -120,6 +121,10 @@ class Reconciler:
         known = {**memory.clockworks(desired), **self._clockworks()}
         desired, clockworks = with_ticks(desired, known, before, now=now)
         sight = self._look(desired, leasing, now)
+        records = with_on_remove(
+            sight.records, desired, memory.spec_commit, self.commits.tree_or_none, self.commits.load
+        )
+        sight = replace(sight, records=records)
         history = History(
             runs=sight.records,
             failures=self._journal.failures(),
