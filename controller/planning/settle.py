@@ -320,8 +320,15 @@ def _cancelled(record: RunRecord, now: float, word: str = "") -> RunRecord:
     ours = record.cancel_requested_at is not None
     reason = record.cancel_reason if ours else "CancelledOutside"
     message = "" if ours else f"cancelled by someone else, not by the controller ({word or 'no word on by whom'})"
+    # Its exit code is nobody's: accounting has 0 for it, the queue none.
     return replace(
-        record, state=TaskState.CANCELLED, reason=reason, message=message, ended=record.ended or now, missing_since=None
+        record,
+        state=TaskState.CANCELLED,
+        reason=reason,
+        message=message,
+        ended=record.ended or now,
+        missing_since=None,
+        exit_code=None,
     )
 
 
