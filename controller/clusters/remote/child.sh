@@ -5,11 +5,13 @@
 # program's own affair: it is passed on, and the program's exit counts. No process may be started here: bash 5.2 loses
 # sight of the child, for which it waits meanwhile.
 #
-# stopping: asked to end; interrupted: by any signal since it was last set to 0; gone: the child has ended; early: what
+# stopping: asked to end; interrupted: by any signal since it was last set to 0; gone: the child has ended; heard: the last
+# signal but CONT; early: what
 # came before there was one; ear: a descriptor whose other end the sentinel holds, "" while there is none; hearing: it is
 # being read, which bash cannot do twice at a time.
 pass_on() {
   interrupted=1
+  case $1 in CONT) ;; *) heard=$1 ;; esac
   case $1 in TERM | INT) stopping=1 ;; esac
   if [ "$gone" = 1 ]; then return; fi
   if [ -z "$child" ]; then early+=("$1"); return; fi
@@ -93,20 +95,16 @@ start_child() {
 # await_child: sets code to the child's own. A signal ends wait early, with a code that is not the child's, or is none at
 # all (-1, bash 5.2): then it is asked for once more, which bash remembers.
 await_child() {
-  local again
-  while :; do
+  local attempt
+  for ((attempt = 0; attempt < 5; )); do
     if [ -z "$ear" ]; then post_sentinel; fi
     interrupted=0
     wait "$child"
     code=$?
-    if kill -0 "$child" 2>/dev/null; then continue; fi
     if [ "$interrupted" = 0 ] && [ "$code" -ge 0 ]; then return; fi
-    wait "$child"
-    again=$?
-    if [ "$again" -ge 0 ] && [ "$again" -ne 127 ]; then code=$again; fi
-    if [ "$code" -lt 0 ]; then code=255; fi
-    return
+    if ! kill -0 "$child" 2>/dev/null; then attempt=$((attempt + 1)); fi
   done
+  code=255
 }
 
 # hear_the_rest: a scheduler signals the processes of a job one after the other. Where the program has had the signal and
@@ -114,11 +112,11 @@ await_child() {
 # over. A sentinel that is gone says that there is one to come.
 hear_the_rest() {
   local patience=1 attempt
-  gone=1
+  gone=1 heard=
   case $code in 0) patience=0.05 ;; 130 | 143) patience=5 ;; esac
   if [ "$stopping" = 1 ] || ! everyone_has_it "$patience"; then return; fi
   for attempt in {1..300}; do
-    if [ "$interrupted" = 1 ]; then return; fi
+    if [ -n "$heard" ]; then return; fi
     sleep 0.1
   done
 }

@@ -16,7 +16,7 @@ PATH=/usr/bin:/bin:/usr/local/bin${PATH:+:$PATH}
 export PATH LC_ALL=C
 unset CDPATH GLOBIGNORE TMOUT
 
-stopping=0 interrupted=0 gone=0 hearing=0 child='' ear='' early=()
+stopping=0 interrupted=0 gone=0 hearing=0 heard='' child='' ear='' early=()
 for signal in HUP INT QUIT TERM USR1 USR2 CONT XCPU; do
   # shellcheck disable=SC2064
   trap "pass_on $signal" "$signal"
