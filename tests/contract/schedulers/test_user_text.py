@@ -116,7 +116,7 @@ PROFILES = (
     "export BASH_ENV=noise.sh",
     "export ENV=noise.sh POSIXLY_CORRECT=1",
     "run=fast place=x control=y; export run place control owner=z code=3",
-    'cd() { echo moved; builtin cd "$@"; }; ls() { :; }; export -f cd ls',
+    'cd() { echo moved; builtin cd "$@"; }; ls() { :; }',
     "cd /tmp",
     "echo welcome; echo warning >&2",
     "exec 2>&1",
