@@ -65,20 +65,24 @@ class Heartbeats:
         """Why the last heartbeat could not be written, "" where it could."""
         return self._last().fault
 
-    def ended(self, result: PassResult) -> ControllerError | None:
-        """Tell of a pass that has run; return why that could not be told, if it was due."""
+    def ended(self, result: PassResult, *, instance: str) -> ControllerError | None:
+        """Tell of a pass of ``instance`` that has run; return why that could not be told, if it was due."""
         if result.report_error is not None:
-            return self._beat("failed", f"the status could not be written: {_words(result.report_error)}")
+            return self._beat(instance, "failed", f"the status could not be written: {_words(result.report_error)}")
         passed = time_text(self._clock()) or ""
         word = "completed" if result.complete else "incomplete"
-        return self._beat(word, passed=passed, spec_commit=result.desired.commit)
+        return self._beat(instance, word, passed=passed, spec_commit=result.desired.commit)
 
     def failed(self, error: ControllerError) -> None:
-        """Tell of a pass that could not run."""
-        if error.reason in _FAILS_WITH_A_REPOSITORY:
-            self._beat("failed", _words(error))
+        """Tell of a pass that could not run.
 
-    def _beat(self, result: str, reason: str = "", **new: str) -> ControllerError | None:
+        Only where one has run before with this state directory: before that, nobody knows whether the branch is ours.
+        """
+        beat = self._last().beat
+        if error.reason in _FAILS_WITH_A_REPOSITORY and beat is not None:
+            self._beat(beat.instance, "failed", _words(error))
+
+    def _beat(self, instance: str, result: str, reason: str = "", **new: str) -> ControllerError | None:
         now, last = self._clock(), self._last()
         beat = Heartbeat(
             at=time_text(now) or "",
@@ -87,7 +91,7 @@ class Heartbeats:
             reason=reason,
             spec_commit=new.get("spec_commit", last.beat.spec_commit if last.beat else ""),
             host=self._host,
-            instance=self._settings.instance,
+            instance=instance,
             version=self._version,
             interval_s=self._settings.interval_s,
         )

@@ -169,7 +169,7 @@ class Reconciler:
             except ControllerError as error:
                 self._heartbeats.failed(error)
                 raise
-            return replace(result, heartbeat_error=self._heartbeats.ended(result))
+            return replace(result, heartbeat_error=self._heartbeats.ended(result, instance=self._clients.instance))
 
     def _run_pass(self, stop: threading.Event | None, on_plan: Callable[[Plan], None]) -> PassResult:
         pass_id = str(structlog.contextvars.get_contextvars()["pass_id"])

@@ -107,3 +107,13 @@ def test_passes_that_cannot_run_are_told_of(project: Project) -> None:
     assert re.match(
         r"No pass could be completed since \d\d:\d\d, last tried at .*: BranchNotFound: ", last_line(project)
     )
+
+
+def test_a_stranger_to_the_branch_does_not_tell_of_its_own_mistake(project: Project) -> None:
+    """A new state directory and a branch that is not there: the heartbeat stays that of the controller at work."""
+    project.commit({"specs.yaml": documents(project.here())})
+    project.one_pass()
+    before = tip(project)
+    ran = project.controller("reconcile", "--once", "--branch", "mine", env=ELSEWHERE, expect=3)
+    assert "BranchNotFound" in ran.err
+    assert tip(project) == before

@@ -55,6 +55,8 @@ def test_a_fresh_state_and_another_address_stop_before_anything_is_done(lab: Lab
     assert "took over" in ada.controller("reconcile", "--adopt").err
     assert lab.record() == {**first, "address": str(lab.repo)}
     assert lab.owners()[first["instance"]]["address"] == str(lab.repo)
+    told = ada.controller("status", "--freshness", "-o", "json").json
+    assert told["controller"]["instance"] == first["instance"]
     finish(lab, ada)
 
 
