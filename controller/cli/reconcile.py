@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from controller.planning.attention import Notice
     from controller.reconcile.passes import PassResult
     from controller.reconcile.reconciler import Reconciler
+    from controller.reconcile.settings import Settings
 
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 15.0
@@ -62,20 +63,18 @@ def command(
     """
     from dataclasses import replace
 
-    from controller.cli.composition import only_one, open_reconciler, settings_from
+    from controller.cli.composition import settings_from
     from controller.cli.ended import Ended
-    from controller.model.errors import ControllerError, WaitingError
+    from controller.model.errors import ControllerError
     from controller.model.leases import Choice
     from controller.planning.attention import in_a_line
     from controller.service.logs import configure_logging
     from controller.specs.quantities import duration_s
 
-    if once and wait:
-        raise click.UsageError("--once and --wait exclude each other")
+    _exclude(("--once", once), ("--wait", wait))
+    _exclude(("--adopt", adopt), ("--new-instance", new_instance))
     if quiet and (wait or verbose or output != "table"):
         raise click.UsageError("--quiet goes with single passes alone, without --verbose and -o")
-    if adopt and new_instance:
-        raise click.UsageError("--adopt and --new-instance exclude each other")
     try:
         patience_s = duration_s(timeout)
     except ValueError as error:
@@ -83,32 +82,21 @@ def command(
     configure_logging("info" if verbose else "critical")
     choice = Choice.ADOPT if adopt else Choice.NEW if new_instance else Choice.NONE
     settings = replace(settings_from(given), choice=choice)
-    narrator, stop = Narrator(muted=quiet), threading.Event()
+    stop = threading.Event()
     try:
-        with only_one(settings), _interruptible(stop), open_reconciler(settings, say=narrator.say) as reconciler:
-            if wait:
-                result = _until_settled(reconciler, narrator, patience_s, stop)
-            else:
-                result = _one(reconciler, narrator, stop)
-            if not quiet:
-                say_unpublished(settings, reconciler.mirror, result.desired.commit)
-    except WaitingError as error:
-        if error.reason != "PassUnderway":
-            raise
-        if not quiet:
-            click.echo(f"{error.message}; nothing done", err=True)
-        return
+        result = _run(settings, patience_s if wait else None, stop, quiet=quiet)
     except ControllerError as error:
         if not quiet or isinstance(error, ConfigurationError):
             raise
         _say_news(settings.state_dir, [f"error: {error.reason}: {error.message}"])
         sys.exit(NOT_REACHED)
+    if result is None:
+        return
     ended = Ended.of(result)
-    if not quiet and not wait:
-        _say_unseen(ended.unseen)
     if quiet:
         _say_news(settings.state_dir, ended.lines)
     else:
+        _say_unseen(() if wait else ended.unseen)
         _show(result, ended, output)
     if stop.is_set():
         sys.exit(INTERRUPTED)
@@ -117,6 +105,34 @@ def command(
     elif wait and ended.wrong:
         click.echo(in_a_line(ended.wrong, result.statuses), err=output == "json")
     sys.exit(ended.exit_code(waited=wait))
+
+
+def _run(settings: Settings, patience_s: float | None, stop: threading.Event, *, quiet: bool) -> PassResult | None:
+    """Run one pass, or with ``patience_s`` until nothing is in progress; None where another process runs one."""
+    from controller.cli.composition import only_one, open_reconciler
+    from controller.model.errors import WaitingError
+
+    narrator = Narrator(muted=quiet)
+    try:
+        with only_one(settings), _interruptible(stop), open_reconciler(settings, say=narrator.say) as reconciler:
+            if patience_s is None:
+                result = _one(reconciler, narrator, stop)
+            else:
+                result = _until_settled(reconciler, narrator, patience_s, stop)
+            if not quiet:
+                say_unpublished(settings, reconciler.mirror, result.desired.commit)
+            return result
+    except WaitingError as error:
+        if error.reason != "PassUnderway":
+            raise
+        if not quiet:
+            click.echo(f"{error.message}; nothing done", err=True)
+        return None
+
+
+def _exclude(*options: tuple[str, bool]) -> None:
+    if all(given for _, given in options):
+        raise click.UsageError(f"{' and '.join(name for name, _ in options)} exclude each other")
 
 
 def _say_unseen(unseen: Sequence[Notice]) -> None:

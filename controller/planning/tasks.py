@@ -88,9 +88,7 @@ def work_status(
 def _details(jobs: Sequence[Job], leaving: Sequence[RunRecord]) -> dict[str, str]:
     notices = dict.fromkeys(job.notice for job in jobs if job.notice)
     details = {"files": "; ".join(notices)} if notices else {}
-    if leaving:
-        details["previous_runs"] = ", ".join(f"{record.id} {record.state}" for record in leaving)
-    details = {TICK_OF.format(job.name): job.tick for job in jobs if job.tick is not None}
+    details |= {TICK_OF.format(job.name): job.tick for job in jobs if job.tick is not None}
     if leaving:
         details["previous_runs"] = ", ".join(f"{r.id} {r.state}" for r in leaving)
     return details

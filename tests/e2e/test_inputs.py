@@ -16,7 +16,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 +
 MODULES = '[submodule "sub"]\n\tpath = data/sub\n\turl = https://example.org/sub.git\n'
 
 
-@pytest.fixture(params=["local", "slurm"])
+@pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.sandbox)])
 def cluster(request: pytest.FixtureRequest, project: Project) -> dict[str, Any]:
     """A cluster called ``here``: this machine, or the sandbox over ssh."""
     if request.param == "local":
