@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
     from controller.reconcile.workshop import Workshop
-    from controller.repository.heartbeat import branch_of
     from controller.service.summary import PassSummary
 
 _SOON_S = 10.0
@@ -53,6 +52,7 @@ def command(
     """Run passes until SIGTERM: every interval, and soon after each push that a webhook tells of."""
     from controller.cli.composition import open_reconciler, settings_from
     from controller.reconcile.workshop import Workshop
+    from controller.repository.heartbeat import branch_of
     from controller.service.daemon import ServiceOptions, serve
     from controller.service.logs import LogFormat, configure_logging
     from controller.service.pacing import Pace
