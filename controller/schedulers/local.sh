@@ -49,11 +49,11 @@ signal_all() {
   if members "$2"; then kill -s "$1" "${pids[@]}" 2>/dev/null; fi
 }
 
-# end_all SESSION START: TERM to all of it, KILL to what is left five seconds later.
+# end_all SESSION START: TERM to all of it, KILL to what is left ten seconds later: the job script has its end to write.
 end_all() {
   local seen
   signal_all TERM "$1"
-  for _ in {1..50}; do
+  for _ in {1..100}; do
     sleep 0.1
     if seen=$(started_at "$1") && [ "$seen" != "$2" ]; then return; fi
     members "$1" || return
