@@ -67,7 +67,7 @@ def command(
     from controller.cli.ended import Ended
     from controller.model.errors import ControllerError
     from controller.model.leases import Choice
-    from controller.planning.attention import in_a_line
+    from controller.planning.attention import in_a_line, open_in
     from controller.service.logs import configure_logging
     from controller.specs.quantities import duration_s
 
@@ -101,8 +101,9 @@ def command(
     if stop.is_set():
         sys.exit(INTERRUPTED)
     if wait and result.in_progress:
-        click.echo(f"gave up after {timeout}: something is still in progress", err=True)
-    elif wait and ended.wrong:
+        open_tasks = ", ".join(f"{count} {state}" for state, count in sorted(open_in(result.statuses).items()))
+        click.echo(f"gave up after {timeout}: still in progress: {open_tasks or 'actions of the plan'}", err=True)
+    if wait and ended.wrong:
         click.echo(in_a_line(ended.wrong, result.statuses), err=output == "json")
     sys.exit(ended.exit_code(waited=wait))
 

@@ -23,6 +23,10 @@ def launch_script(batch: SubmitBatch, *, root: str, instance: str) -> str:
     # The command's own shell, as words of the script: the same on a node and in an image.
     command = f'{shlex.join(batch.job.shell)} "$2/command.sh"'
     if batch.image is None:
+        if batch.job.shell[0] == "bash":
+            # There is one, which runs this: also where PATH leads to none.
+            found = '"$(type -P bash || printf %s "$BASH")"'
+            return "\n".join([*lines, begin, f"exec {found} {command.removeprefix('bash ')}"])
         return "\n".join([*lines, _require(batch.job.shell[0]), begin, f"exec {command}"])
     gpus = batch.resources.gpus
     return "\n".join(

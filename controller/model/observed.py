@@ -120,7 +120,7 @@ class RunEvent:
     exit_code: int | None = None
     host: str = ""
     phase: str = ""
-    """``files``, ``profile``, ``setup``, ``image-missing``, ``image-changed`` or ``command``: where it ended."""
+    """Where it ended, as ``job.sh`` says it: ``files``, ``profile``, ``setup``, ``image-missing``, ``command``, …"""
     reason: str = ""
     """Why it was to end, for ``CANCELLING`` only."""
     stderr_tail: str = ""

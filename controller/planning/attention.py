@@ -62,7 +62,8 @@ def in_a_line(wrong: Sequence[Notice], statuses: Sequence[ResourceStatus]) -> st
     failed = sum(notice.failed for notice in wrong)
     counts = [f"{failed} of {total} failed"] if failed else []
     counts += [f"{len(wrong) - failed} Stalled"] if len(wrong) > failed else []
-    first = wrong[0]
+    # What needs a failed task fails for it: the cause is said rather than what follows from it.
+    first = min(wrong, key=lambda notice: (not notice.failed, notice.reason == "NeedFailed"))
     name = first.name.rpartition(" ")[2]
     return f"{', '.join(counts)}: {first}; see: controller status {name}"
 

@@ -114,7 +114,8 @@ def _fresh(asked: Asked, recorded: Lease, same: Same) -> Ruling:
     branch = asked.spot.branch or (spot.branch if spot else "")
     address = spot.address if ours and spot else asked.spot.address
     merged = replace(recorded, spot=replace(asked.spot, address=address, branch=branch))
-    known = Known(lease=merged, spots=tuple(each for each in (spot, asked.spot) if each is not None))
+    # A spot that is taken over is somebody else's from then on: it may take the instance back.
+    known = Known(lease=merged, spots=tuple(each for each in (spot if ours else None, asked.spot) if each is not None))
     if not ours and asked.choice is not Choice.ADOPT:
         return Ruling(known=known, refusal=_moved(asked, recorded))
     if asked.configured and asked.instance != recorded.instance:

@@ -103,7 +103,7 @@ def _laid_over(own: RunRecord, told: Published) -> RunRecord | None:
     """Return a record of which this pass saw no end with what is published; None where this pass knows better."""
     state = told.entry.state
     if state in TERMINAL:
-        return _as_published(own, told) if told.fault is not None or own.state is TaskState.UNKNOWN else None
+        return _as_published(own, told)
     if own.lapsed:
         return None
     if state in ACTIVE and told.fault is not None:

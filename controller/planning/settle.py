@@ -27,6 +27,8 @@ from controller.model.runs import RunRecord, owner_from
 SETTLE_S = 20.0
 """How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
 CANCELLED_OWNER = "cancelled"
+_SKEW_S = 60.0
+"""How much the clocks of cluster and controller may differ: a stop well before the request was not for it."""
 _CLAIM_LOST = 75
 _NOT_RECORDED = 74
 _KILLED = 137
@@ -159,6 +161,9 @@ def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRe
     reason, message = "ExitCode", f"the command ended {exit_words(code)}"
     if event.phase == "setup":
         reason, message = "SetupFailed", f"the cluster's setup ended {exit_words(code)}"
+    elif event.phase == "setup-left":
+        reason = "SetupFailed"
+        message = "the cluster's setup ended its shell before the command, with exit code 0: take `exit` out of it"
     elif event.phase == "profile":
         reason = "SetupFailed"
         message = (
@@ -263,7 +268,7 @@ def _ended(record: RunRecord, job: JobRecord, now: float) -> RunRecord:
         return replace(record, state=TaskState.SUCCEEDED, reason="Completed", message="", exit_code=0)
     if job.state is JobState.CANCELLED:
         return _cancelled(record, now, job.word)
-    if record.cancel_requested_at is not None and record.stopped_at is not None:
+    if record.cancel_requested_at is not None and (record.stopped_at or 0) + _SKEW_S >= record.cancel_requested_at:
         return _cancelled(record, now)
     message = _why(job.state, job.exit_code)
     if job.exit_code == _NOT_RECORDED:
@@ -297,6 +302,9 @@ def _claim_read(record: RunRecord, seen: Seen) -> bool:
 
 def _missing(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunRecord:
     """Nowhere to be seen."""
+    if record.cancel_requested_at is not None and (record.stopped_at or 0) >= record.cancel_requested_at:
+        # It was asked to end, and said afterwards that it was stopped: no scheduler starts such a job again.
+        return _cancelled(replace(record, ended=record.stopped_at), now)
     record = _mark_missing(record, now)
     gone_s = now - (record.missing_since or now)
     if record.cancel_requested_at is not None and gone_s >= SETTLE_S and seen.accounting_known:

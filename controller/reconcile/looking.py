@@ -26,6 +26,8 @@ from controller.store.journal import Journal
 _FACTS_FOR_S = 86400.0
 _MOST_OUTPUTS = 16
 """Files of up to 1 MiB that one look reads: the answer is kept in memory."""
+_LONGEST_S = 90 * 86400
+"""How far back accounting is asked at most: all of it that a site keeps within reach."""
 _QUEUE_REMEMBERS_S = 240.0
 """Below SLURM's MinJobAge (300 s by default): for so long an ended job is still in the queue."""
 
@@ -174,14 +176,15 @@ def _look_at(
     unclear = [r for r in active if r.missing_since is not None or r.job_id is None or r.state is TaskState.UNKNOWN]
     # A person is about to mend a PATH in which no container program was found.
     unboxed = known.get("container_version") == "" and any(not isinstance(i.origin, SifFile) for i in images)
+    scanned = journal.fact(f"scanned:{name}") == "1"
     want = Look(
         acknowledged=tuple(json.loads(journal.fact(f"acknowledged:{name}") or "[]")),
         runs=tuple(record.id for record in unclear),
         batches=tuple(sorted({record.batch for record in unclear if record.job_id is None})),
-        accounting_s=_accounting_s(active, unclear, looked, now),
+        accounting_s=_accounting_s(active, unclear, looked, now) if scanned else _LONGEST_S,
         facts=asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or _too_large(active, known),
         sifs=tuple(sorted({image.origin.path for image in images if isinstance(image.origin, SifFile)})),
-        full_scan=journal.fact(f"scanned:{name}") != "1",
+        full_scan=not scanned,
         outputs=outputs,
     )
     observation = client.observe(want)
@@ -214,8 +217,11 @@ def _accounting_s(active: list[RunRecord], unclear: list[RunRecord], looked: flo
     """How far back to ask the accounting: not at all while the queue still tells of all that can have ended."""
     if not active or (not unclear and now - looked < _QUEUE_REMEMBERS_S):
         return 0
+    if any(record.submitted_at is None and record.job_id is not None for record in active):
+        # Found on the cluster, or by its name: when it was submitted nobody has written down.
+        return _LONGEST_S
     oldest = min(record.submitted_at or record.intended_at for record in active)
-    return int(min(max(now - oldest, 0) + 3600, 90 * 86400))
+    return int(min(max(now - oldest, 0) + 3600, _LONGEST_S))
 
 
 def _merged(known: ClusterFacts | None, seen: ClusterFacts, asked: bool) -> ClusterFacts:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pygit2
 
+from controller.model.errors import StalledError
 from controller.model.failpoints import failpoint
 from controller.repository.mirror import Mirror
 from controller.repository.publish import Pushed, publish
@@ -65,9 +66,17 @@ def write_heartbeat(mirror: Mirror, branch: str, heartbeat: Heartbeat, *, now: f
     """Replace what the branch says; nothing is done where another controller has just done so.
 
     Raises:
-        StalledError: PushRefused, AuthenticationFailed, …
+        StalledError: PushRefused, AuthenticationFailed, …; HeartbeatBranchTaken: the branch holds anything else.
         TransientError: Unreachable, MirrorBusy.
     """
+    mirror.fetch(branch)
+    tip = mirror.tip(branch)
+    if tip is not None and read_heartbeat(mirror, branch) is None:
+        raise StalledError(
+            "HeartbeatBranchTaken",
+            f"branch {branch} holds {tip[:12]}, which is no heartbeat, and is left alone; rename or delete that "
+            "branch, or set another status_branch in the configuration file",
+        )
     failpoint("heartbeat.before")
     with mirror.writing() as repo:
         tree = write_tree(repo, None, changes_of(_files(heartbeat)))

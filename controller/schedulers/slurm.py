@@ -18,6 +18,8 @@ from controller.schedulers.slurm_answers import explain
 from controller.schedulers.slurm_words import STATES, waits_for
 
 _ID = re.compile(r"([0-9]+)(?:_([0-9]+|\[[^\]]*\]?|\S*\.\.\.))?")
+_PART_OF_SEVERAL = re.compile(r"\d+\+\d+")
+"""Id of a part of a heterogeneous job: whatever its name, none of ours."""
 """``17``, ``18_4``, and parts of an array that wait, ``18_[5-9%4]``; not ``90+0``, a part of a heterogeneous job."""
 _QUEUE = FORMAT.format(fields="%i|%T|%S|%r|%a|%P|%q|%j")
 _ACCOUNTING = "JobID,State,ExitCode,Start,End,Account,Partition,QOS,JobName"
@@ -223,6 +225,8 @@ def _known(job: str, word: str, name: str, record: list[str]) -> tuple[str, int 
     Raises:
         GarbledOutput: it may be ours, and cannot be read.
     """
+    if _PART_OF_SEVERAL.fullmatch(job):
+        return None
     match = _ID.fullmatch(job)
     if match is None or not word.strip():
         refuse_if_ours(name, record)

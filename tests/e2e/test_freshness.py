@@ -117,3 +117,12 @@ def test_a_stranger_to_the_branch_does_not_tell_of_its_own_mistake(project: Proj
     ran = project.controller("reconcile", "--once", "--branch", "mine", env=ELSEWHERE, expect=3)
     assert "BranchNotFound" in ran.err
     assert tip(project) == before
+
+
+def test_a_branch_of_somebody_else_is_not_replaced(project: Project) -> None:
+    """A branch that happens to have the heartbeat's name keeps its commits; the pass warns and goes on."""
+    theirs = project.commit({"specs.yaml": documents(project.here())})
+    project.git("push", "-q", "origin", f"HEAD:{HEARTBEAT}")
+    ran = project.controller("reconcile", "--once", expect=0)
+    assert "HeartbeatBranchTaken" in ran.err
+    assert tip(project) == theirs

@@ -32,7 +32,11 @@ PIECES = (
 )
 NAMES_OF_OTHERS = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=8).map("".join)
 IDS = st.sampled_from(["18", "18_4", "90+0", "90+1", "18_[1-4%2]", "new-kind"])
-OTHERS = st.lists(st.tuples(IDS, NAMES_OF_OTHERS), max_size=5)
+OTHERS = st.lists(
+    # A record of a new kind whose name may be of a job of ours is an error, and held elsewhere.
+    st.tuples(IDS, NAMES_OF_OTHERS).filter(lambda other: other[0] != "new-kind" or not other[1].endswith(TAG)),
+    max_size=5,
+)
 BANNER = st.text(max_size=20)
 
 

@@ -2,21 +2,29 @@
 # Variables: those of job.sh.
 
 # What a scheduler or a person sends. A TERM or INT asks the run to end: the scheduler says why. Any other one is the
-# program's own affair: it is passed on, and the program's exit counts. No process may be started here: bash 5.2 loses
-# sight of the child, for which it waits meanwhile.
+# program's own affair: it is passed on, and the program's exit counts. A trap only takes note of it: bash 5.2 loses sight
+# of the child when a trap starts a process, and of the time-out of a read when a trap reads.
 #
 # stopping: asked to end; interrupted: by any signal since it was last set to 0; gone: the child has ended; heard: the last
-# signal but CONT; early: what
-# came before there was one; ear: a descriptor whose other end the sentinel holds, "" while there is none; hearing: it is
-# being read, which bash cannot do twice at a time.
+# signal but CONT; early: what came before there was a child; arrived: what is to be passed on; ear: a descriptor whose
+# other end the sentinel holds, "" while there is none.
 pass_on() {
   interrupted=1
   case $1 in CONT) ;; *) heard=$1 ;; esac
   case $1 in TERM | INT) stopping=1 ;; esac
   if [ "$gone" = 1 ]; then return; fi
-  if [ -z "$child" ]; then early+=("$1"); return; fi
-  # What was sent to every process of the job has reached the program already. CONT ends no sentinel; twice does no harm.
-  if [ "$1" = CONT ] || ! everyone_has_it 0.3; then kill -s "$1" "$child" 2>/dev/null; fi
+  if [ -z "$child" ]; then early+=("$1"); else arrived+=("$1"); fi
+}
+
+# deliver: pass on what has arrived. What was sent to every process of the job has reached the program already. CONT ends
+# no sentinel; twice does no harm.
+deliver() {
+  local signal
+  while [ "${#arrived[@]}" -gt 0 ]; do
+    signal=${arrived[0]}
+    arrived=("${arrived[@]:1}")
+    if [ "$signal" = CONT ] || ! everyone_has_it 0.3; then kill -s "$signal" "$child" 2>/dev/null; fi
+  done
 }
 
 # post_sentinel: a process that any signal ends, and the end of this shell too. While it lives, a signal that came here
@@ -26,6 +34,7 @@ post_sentinel() {
   set -m
   { coproc SENTINEL { exec cat; }; } 2>/dev/null
   set +m
+  sentinel=${SENTINEL_PID-}
   # It may have been signalled already: bash forgets it then.
   { exec {ear}<&"${SENTINEL[0]-}"; } 2>/dev/null || exec {ear}</dev/null
 }
@@ -33,13 +42,16 @@ post_sentinel() {
 # everyone_has_it SECONDS: whether the sentinel got a signal as well. Processes are signalled one after the other, so it
 # is waited for so long. With no sentinel nobody knows.
 everyone_has_it() {
-  local end
-  if [ -z "$ear" ] || [ "$hearing" = 1 ]; then return 1; fi
-  hearing=1
+  local end attempt
+  if [ -z "$ear" ]; then return 1; fi
   read -r -t "$1" -u "$ear" _ 2>/dev/null
   end=$?
-  hearing=0
-  if [ "$end" -gt 128 ]; then return 1; fi
+  # Another signal ends read as the sentinel's end does: what counts is whether that process is gone.
+  for attempt in 1 2 3; do
+    if [ "$end" -gt 128 ] || ! kill -0 "$sentinel" 2>/dev/null; then break; fi
+    read -r -t 0.1 -u "$ear" _ 2>/dev/null
+  done
+  if [ "$end" -gt 128 ] || kill -0 "$sentinel" 2>/dev/null; then return 1; fi
   exec {ear}<&-
   ear=
 }
@@ -92,17 +104,26 @@ start_child() {
   for signal in ${early[@]+"${early[@]}"}; do kill -s "$signal" "$child" 2>/dev/null; done
 }
 
-# await_child: sets code to the child's own. A signal ends wait early, with a code that is not the child's, or is none at
-# all (-1, bash 5.2): then it is asked for once more, which bash remembers.
+# await_child: sets code to the child's own. bash 5.2 loses a signal that comes while wait handles another one (CONT and
+# USR1, as SLURM sends them), and read does not: so read is what waits, on a pipe that stays empty, and CHLD ends it.
+# A signal ends the last wait with a code that is not the child's, or is none at all (-1): then it is asked for once more,
+# which bash remembers.
 await_child() {
-  local attempt
-  for ((attempt = 0; attempt < 5; )); do
+  local idle attempt
+  exec {idle}<> <(:)
+  trap : CHLD
+  while kill -0 "$child" 2>/dev/null; do
+    deliver
     if [ -z "$ear" ]; then post_sentinel; fi
+    read -r -t 1 -u "$idle" _
+  done
+  trap - CHLD
+  exec {idle}<&-
+  for attempt in 1 2 3 4 5; do
     interrupted=0
     wait "$child"
     code=$?
     if [ "$interrupted" = 0 ] && [ "$code" -ge 0 ]; then return; fi
-    if ! kill -0 "$child" 2>/dev/null; then attempt=$((attempt + 1)); fi
   done
   code=255
 }

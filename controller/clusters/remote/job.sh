@@ -16,7 +16,7 @@ PATH=/usr/bin:/bin:/usr/local/bin${PATH:+:$PATH}
 export PATH LC_ALL=C
 unset CDPATH GLOBIGNORE TMOUT
 
-stopping=0 interrupted=0 gone=0 hearing=0 heard='' child='' ear='' early=()
+stopping=0 interrupted=0 gone=0 heard='' child='' ear='' sentinel='' early=() arrived=()
 for signal in HUP INT QUIT TERM USR1 USR2 CONT XCPU; do
   # shellcheck disable=SC2064
   trap "pass_on $signal" "$signal"
@@ -210,7 +210,7 @@ case $phase:$code in
     fi
     ;;
   setup:0)
-    code=1
+    phase=setup-left code=1
     explain "the cluster's setup ended its shell before the command"
     ;;
   profile:*)

@@ -50,16 +50,24 @@ show_files() {
   if [ -d "$root/files" ]; then find "$root/files" -mindepth 1 -maxdepth 1 -type d -name '[0-9a-f]*' ! -name '*[!0-9a-f]*' -printf '%f\n'; fi
 }
 
+# first_line FILE: sets line, "" for what is empty or no file at all, as a power cut or a stray pipe leaves it. Fails only
+# where there is one that may not be read.
+first_line() {
+  line=
+  [ -f "$1" ] || return 0
+  [ -r "$1" ] || return 1
+  IFS= read -r line <"$1" || return 0
+}
+
 show_spool() {
   local file line
   if [ "${#acks[@]}" -gt 0 ]; then (cd "$base/spool" 2>/dev/null && printf '%s\0' "${acks[@]}" | xargs -0 rm -f --); fi
   [ -d "$base/spool" ] || return 0
   cd "$base/spool" || return 1
   for file in *.json; do
-    [ -e "$file" ] && ours "$file" || continue
-    line=
-    IFS= read -r line <"$file" || [ -n "$line" ] || return 1
-    printf '%s %s\n' "$file" "$line"
+    ours "$file" || continue
+    first_line "$file" || return 1
+    if [ -n "$line" ]; then printf '%s %s\n' "$file" "$line"; fi
   done
 }
 
@@ -68,9 +76,10 @@ show_run() {
   local control name line
   find_control "$1" || { printf 'none %s\n' "$1"; return 0; }
   for name in claim started.json stopped.json cancelling.json exit.json; do
-    [ -e "$control/$name" ] || continue
-    line=
-    IFS= read -r line <"$control/$name" || [ -n "$line" ] || return 1
+    [ -f "$control/$name" ] || continue
+    first_line "$control/$name" || return 1
+    # An empty claim is held by somebody all the same; of an empty event nothing is known.
+    if [ -z "$line" ] && [ "$name" != claim ]; then continue; fi
     printf '%s %s %s\n' "${name%.json}" "$1" "$line"
   done
 }
@@ -147,10 +156,8 @@ show_whole_run() {
   local control line
   find_control "$2" || return 0
   if [ "$1" = runs ] && [ "$control" = "$base/control/$2" ]; then return 0; fi
-  if [ -s "$control/run.lock.json" ]; then
-    IFS= read -r line <"$control/run.lock.json" || return 1
-    printf 'lock %s %s\n' "$2" "$line"
-  fi
+  first_line "$control/run.lock.json" || return 1
+  if [ -n "$line" ]; then printf 'lock %s %s\n' "$2" "$line"; fi
   show_run "$2"
 }
 

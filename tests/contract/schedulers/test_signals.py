@@ -108,19 +108,22 @@ def test_a_signal_while_the_setup_runs_ends_it(place: Place) -> None:
 
 @pytest.mark.sandbox
 def test_the_scheduler_sends_a_signal_before_the_time_is_up(slurm: Place) -> None:
-    """``--signal``, with and without ``B:``, and a time limit: side by side, since each takes a minute and more."""
+    """``--signal``, with and without ``B:``, and a time limit: side by side, since each takes a minute and more.
+
+    SLURM may send the signal up to a minute early (sbatch(1)): of two minutes 45 seconds, the traps stand by then.
+    """
     traps = "trap 'echo saved >>got; exit 0' USR1"
-    waits = "sleep 100 & wait $!"
+    waits = "sleep 300 & wait $!"
     cases = {
-        "killed": ("B:USR1@45", "sleep 100; echo 42 >result"),
+        "killed": ("B:USR1@45", "sleep 300; echo 42 >result"),
         "trapped": ("B:USR1@45", f"{traps}; {waits}; echo 42 >result"),
-        "goes-on": ("B:USR1@45", "trap 'echo saved >>got' USR1; sleep 100 & wait $! || echo checked >>got; kill $!"),
+        "goes-on": ("B:USR1@45", "trap 'echo saved >>got' USR1; sleep 300 & wait $! || echo checked >>got; kill $!"),
         "limit": ("", "trap 'echo saved >>got; exit 0' TERM; sleep 100 & wait $! || sleep 3; echo 42 >result"),
         "ignores": ("", "trap '' TERM; sleep 600; echo 42 >result"),
     }
     for name, (option, command) in cases.items():
         extra = (f"--signal={option}",) if option else ()
-        slurm.submit(task(name, command=command), resources=Resources(walltime_s=60, extra=extra))
+        slurm.submit(task(name, command=command), resources=Resources(walltime_s=120 if option else 60, extra=extra))
     runs = {record.run.job: record for record in list(slurm.records.values())}
     done = {name: slurm.ends(record, deadline_s=300) for name, record in runs.items()}
     said = {name: slurm.shell(f"cd {slurm.run_directory(record)} && tail -n 9 * || :") for name, record in runs.items()}

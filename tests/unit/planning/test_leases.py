@@ -134,6 +134,15 @@ def test_what_a_cluster_says(owners: dict[str, Ownership], reason: str) -> None:
     assert held.reason == "AccountChanged"
 
 
+def test_who_was_taken_over_may_take_the_instance_back() -> None:
+    """The clusters' record names the place before again: who had adopted the instance is refused there."""
+    ruling = decide(ask(AWAY, Choice.ADOPT), None, LEASE, same)
+    owners = {"lab-1": Ownership(instance="lab-1", spot=HOME, account="ada")}
+    error = judge(ask(AWAY), ruling.known, owners, same, cluster="hpc", account="ada")
+    assert error is not None
+    assert error.reason == "InstanceTaken"
+
+
 SPOTS = st.sampled_from([HOME, AWAY, FEATURE, INSIDE])
 LEASES = st.builds(Lease, instance=st.sampled_from(["lab-1", "lab-2", "other-9"]), spot=SPOTS)
 

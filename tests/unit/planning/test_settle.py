@@ -368,6 +368,7 @@ def test_a_full_disk_is_named() -> None:
     [
         ("command", "ExitCode"),
         ("setup", "SetupFailed"),
+        ("setup-left", "SetupFailed"),
         ("profile", "SetupFailed"),
         ("files", "FilesUnavailable"),
         ("image-missing", "ImageMissing"),
@@ -499,3 +500,19 @@ def test_a_signal_that_only_the_scheduler_tells_of_is_named_too() -> None:
     claimed = event(record(), EventKind.CLAIMED)
     settled = settle(record(), Seen(queue=told, queue_known=True, events=[claimed]), now=NOW, grace_s=GRACE_S)
     assert (settled.state, settled.message) == (TaskState.FAILED, "it ended with exit code 138 (signal 10, SIGUSR1)")
+
+
+@pytest.mark.parametrize(
+    ("stopped_s", "state"), [(1, TaskState.CANCELLED), (-1, TaskState.UNKNOWN), (None, TaskState.UNKNOWN)]
+)
+def test_a_run_that_stopped_after_it_was_asked_to_is_cancelled(stopped_s: float | None, state: TaskState) -> None:
+    """Its own word is enough once the queue has it no more; a stop from before was that of a preemption."""
+    asked_at = NOW - 10
+    mine = record(state=TaskState.RUNNING, cancel_requested_at=asked_at, cancel_reason="SpecRemoved")
+    events = [event(mine, EventKind.CLAIMED)]
+    if stopped_s is not None:
+        events.append(event(mine, EventKind.STOPPED, at=asked_at + stopped_s))
+    settled = settle(mine, Seen(queue_known=True, events=events), now=NOW, grace_s=GRACE_S)
+    assert settled.state is state
+    if state is TaskState.CANCELLED:
+        assert (settled.reason, settled.ended) == ("SpecRemoved", asked_at + 1)
