@@ -117,7 +117,7 @@ class Moment:
     def ready(self, jobs: dict[str, str]) -> list[str]:
         """Return the jobs that have come to where their signal is to meet them."""
         base = f"{self.site.workdir}/{self.trial.project.instance}"
-        mark = {"before": "control/*/*/*/launch.sh", "during": "runs/*/*/*/begun", "after": "runs/*/*/*/over"}[
+        mark = {"before": "control/*/*/*/launch.sh", "during": "runs/*/*/*/begun", "after": "control/*/*/*/held"}[
             self.when
         ]
         found = {path.split("/")[1] for path in self.site.shell(f"cd {base}; ls {mark} 2>/dev/null || :").split()}

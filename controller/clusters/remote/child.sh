@@ -115,7 +115,7 @@ await_child() {
   while kill -0 "$child" 2>/dev/null; do
     deliver
     if [ -z "$ear" ]; then post_sentinel; fi
-    read -r -t 1 -u "$idle" _
+    read -r -t 0.2 -u "$idle" _
   done
   trap - CHLD
   exec {idle}<&-

@@ -33,7 +33,7 @@ now() { date +%s.%N || printf '%(%s)T' -1; }
 # stay here while a test wants it.
 failpoint() {
   if [ -d "$root/.failpoints/$1" ] && rmdir "$root/.failpoints/$1"; then kill -KILL $$; fi
-  while [ -d "$root/.failpoints/$1.hold" ]; do sleep 0.1; done
+  while [ -d "$root/.failpoints/$1.hold" ]; do : >"$control/held" && sleep 0.1; done
 }
 
 # put FILE: standard input becomes FILE, whole or not at all; tried again for a while, since disks get emptied.
