@@ -50,7 +50,7 @@ PASSING = [
     "The command '/bin/sh -c echo unknown instruction; false' returned a non-zero code: 1",
     "The command '/bin/sh -c mount --mount || grep \"Unknown flag: link\"' returned a non-zero code: 32",
     'building at STEP "RUN echo unknown instruction": while running runtime: exit status 1',
-    'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host',
+    'Get "https://registry.example.org/v2/": dial tcp: lookup registry.example.org: no such host',
     'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
     'ADD failed: Get "http://127.0.0.1:1/x": dial tcp 127.0.0.1:1: connect: connection refused',
     "toomanyrequests: You have reached your pull rate limit",
