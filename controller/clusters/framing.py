@@ -1,7 +1,7 @@
 """The frame around a script: how script, payload and ending travel over one stdin, stdout and stderr.
 
 Every transport starts the same three shells. The outer one only reports how the others ended, so that a
-script killed by a signal and an exit code of 255 are told apart from a lost connection. The second one runs
+script killed by a signal and an exit code of 255 differ from a lost connection. The second one runs
 the site's profile with an empty standard input, and replaces itself by a third that nothing of the profile but its
 environment, umask and limits reaches: no option, trap, alias, function or redirection (see decisions/0060). That one
 reads exactly the script's bytes (``head -c``: coreutils never reads further) and evaluates them; what is left on

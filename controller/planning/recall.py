@@ -165,7 +165,7 @@ def _as_published(record: RunRecord, told: Published) -> RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sightings:
-    """Which clusters did not answer, when they last did, and which runs are told of as published because of that."""
+    """Which clusters did not answer, when they last did, and which runs are shown as published because of that."""
 
     observed: Observed
     last_seen: Mapping[str, float]

@@ -34,7 +34,7 @@ def statuses_of(
 ) -> tuple[ResourceStatus, ...]:
     """Return the status of every resource that the commit names, in order of kind and name.
 
-    ``waits`` maps task id to why it does not run yet; ``recalled`` are the runs that are told of as published.
+    ``waits`` maps task id to why it does not run yet; ``recalled`` are the runs that are shown as published.
     """
     statuses = [cluster_status(desired, cluster, observed, history) for cluster in desired.clusters.values()]
     statuses += [image_status(desired, image, observed, history, waits) for image in desired.images.values()]

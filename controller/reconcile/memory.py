@@ -46,7 +46,7 @@ class Memory:
         newest = {key: Standing(path=each.path, commit=self.spec_commit) for key, each in self.statuses.items()}
         older = {key: Standing(path=each.path, commit=each.commit) for key, each in self.statuses.items()}
         for status in self._with_active_runs():
-            # A cluster that went with its jobs is told of no more, but was there when they were.
+            # A cluster that went with its jobs is no longer shown, but existed when they did.
             older.setdefault(f"Cluster/{status.cluster}", Standing(path="", commit=status.commit))
         return newest, older
 

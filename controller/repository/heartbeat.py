@@ -2,7 +2,7 @@
 
 It stands beside the status branch, which holds no time of a pass, so that a pass that changes nothing is no commit.
 The only branch that is ever pushed with force. Does not belong here: when it is due (reconcile/heartbeats.py), and what
-is told of it (cli/freshness.py).
+is shown of it (cli/freshness.py).
 """
 
 from __future__ import annotations

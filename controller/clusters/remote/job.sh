@@ -5,7 +5,7 @@
 # scheduler_exports (what the command's environment needs besides), and child.sh.
 #
 # This shell runs no text of a user: bash -p reads no profile, no BASH_ENV, and no functions or options out of the
-# environment. Profile, setup and command run in a child, whose end is told by its own exit code alone.
+# environment. Profile, setup and command run in a child, and its exit code alone says how it ended.
 #
 # The exit code is a promise to the controller: 0 only when exit.json says 0; 75 when another job holds the claim and
 # nothing was run; 74 when the claim or the end could not be written down.
