@@ -42,7 +42,7 @@ class Link(Protocol):
         """
 
     def end_input(self) -> None:
-        """Let the far side see the end of its standard input."""
+        """Let the far side see the end of its standard input. A thread that waits in ``send`` gets an error."""
 
     def receive(self, timeout_s: float) -> Output:
         """Wait at most ``timeout_s`` for output and return what is there."""
@@ -151,7 +151,10 @@ def _gather(link: Link, frame: Frame, feeder: _Feeder, timeout_s: float) -> Exch
         searched = max(0, len(stderr) - frame.exit_mark_length)
         stdout += output.stdout
         stderr += output.stderr
-        ended = ended or (bool(output.stderr) and frame.ended(stderr, searched))
+        if not ended and output.stderr and frame.ended(stderr, searched):
+            ended = True
+            # What is left of the payload nobody reads, and the outer shell waits for the end of its input.
+            link.end_input()
         over = output.over
     return Exchanged(ending=frame.read(bytes(stdout), bytes(stderr)), timed_out=not (ended or over))
 

@@ -33,6 +33,8 @@ _REFUSALS = 30
 _REFUSALS_BEFORE_LOWERING = 3
 _REFUSAL_PAUSE_S = 0.2
 _CLOSING_PAUSE_S = 0.002
+_WINDOW_WAIT_S = 0.1
+"""How long a send may wait for the far side to read on, before another thread may end the input."""
 _BROKEN: tuple[type[Exception], ...] = (paramiko.SSHException, OSError, EOFError)
 
 # What it logs as errors it also raises, and with no logging set up it would end on standard error.
@@ -40,10 +42,18 @@ logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
 
 
 class ChannelLink:
-    """One channel of a connection. Implements ``exchange.Link``."""
+    """One channel of a connection. Implements ``exchange.Link``.
+
+    paramiko makes a message under a lock and sends it without one. From two threads EOF or data may so leave after the
+    channel's CLOSE; the server then ends the whole connection, or takes them for those of the channel that has the
+    number next (paramiko issue 1115). So one thread at a time sends; the far side closes no sooner than it has our EOF.
+    """
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
+        self._channel.settimeout(_WINDOW_WAIT_S)
+        self._sending = threading.Lock()
+        self._input_over = False
         self._readable = select.poll()
         self._readable.register(channel.fileno(), select.POLLIN)
 
@@ -57,16 +67,25 @@ class ChannelLink:
 
     def send(self, data: memoryview) -> None:
         while data:
-            try:
-                count = self._channel.send(data)
-            except (paramiko.SSHException, EOFError) as error:
-                raise BrokenPipeError("the connection is gone") from error
-            if count == 0:
-                raise BrokenPipeError("the channel takes no more input")
-            data = data[count:]
+            with self._sending:
+                data = data[self._send(data) :]
+
+    def _send(self, data: memoryview) -> int:
+        if self._input_over:
+            raise BrokenPipeError("the input was ended")
+        try:
+            count = self._channel.send(data)
+        except TimeoutError:
+            return 0
+        except (paramiko.SSHException, EOFError) as error:
+            raise BrokenPipeError("the connection is gone") from error
+        if count == 0:
+            raise BrokenPipeError("the channel takes no more input")
+        return int(count)
 
     def end_input(self) -> None:
-        with suppress(*_BROKEN):
+        self._input_over = True
+        with self._sending, suppress(*_BROKEN):
             self._channel.shutdown_write()
 
     def receive(self, timeout_s: float) -> Output:
@@ -85,7 +104,8 @@ class ChannelLink:
         self.close()
 
     def close(self) -> None:
-        with suppress(*_BROKEN):
+        self._input_over = True
+        with self._sending, suppress(*_BROKEN):
             self._channel.close()
 
     def exit_status(self) -> int:

@@ -11,6 +11,8 @@ Nothing that arrives on standard input is executed unless it begins and ends wit
 So a start-up file that eats input, or a connection that breaks in the middle of the script, leads to no
 execution, never to half of one. Marks with the nonce on both streams cut off what profiles and banners print.
 
+The outer shell reads its input to the end before it goes, so that the end of the session overtakes nobody who sends.
+
 Text in, text out: no process and no socket is touched here.
 """
 
@@ -28,7 +30,8 @@ NOT_FRAMED = 125
 _PLAIN = re.compile(r"[\w-]+")
 _OUTER = (
     "exec 68>&1 69>&2 2>/dev/null; bash {login}-c "
-    '"$@" 67<&0 </dev/null 2>&69; set -- $?; printf "%s:exit:%s;" {nonce} $1 >&69; exit $1'
+    '"$@" 67<&0 </dev/null 2>&69; set -- $?; printf "%s:exit:%s;" {nonce} $1 >&69; '
+    "type -P cat >/dev/null || PATH=$PATH:/usr/bin:/bin; cat >/dev/null; exit $1"
 )
 _PROFILE = (
     # By the quotes it is no alias, and in this mode a special builtin goes before a function of the same name: bash(1).

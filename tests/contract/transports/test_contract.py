@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,32 @@ def test_every_exit_code(transport: Transport) -> None:
     with ThreadPoolExecutor(8) as pool:
         codes = pool.map(lambda code: transport.run(f"exit {code}").exit_code, range(256))
     assert list(codes) == list(range(256))
+
+
+def test_what_ends_early_disturbs_no_other(transport: Transport) -> None:
+    """Scripts that end before their input does break none beside them, and nothing of it gets into theirs."""
+
+    def one(number: int) -> bytes:
+        if number % 4:
+            assert transport.run("exit 3", payload=b"left" * (number % 3)).exit_code == 3
+            return b""
+        return transport.run("cat", payload=str(number).encode() * 1000).stdout
+
+    over = threading.Event()
+
+    def contend() -> None:
+        while not over.is_set():
+            pass
+
+    # With threads that always want the interpreter, one that sends is stopped in the middle of it again and again.
+    with ThreadPoolExecutor(10) as pool:
+        pool.submit(contend)
+        pool.submit(contend)
+        try:
+            found = list(pool.map(one, range(120)))
+        finally:
+            over.set()
+    assert found == [b"" if number % 4 else str(number).encode() * 1000 for number in range(120)]
 
 
 def test_last_command_decides(transport: Transport) -> None:
