@@ -98,8 +98,8 @@ def open_reconciler(
 ) -> Iterator[Reconciler]:
     """Yield a reconciler built from the settings; close it afterwards. Without a workshop, a pass waits for all."""
     import socket
-    from importlib.metadata import version
 
+    from controller.cli.distribution import version
     from controller.containers.engine import Engine
     from controller.reconcile.clients import Clients
     from controller.reconcile.heartbeats import Heartbeats
@@ -124,7 +124,7 @@ def open_reconciler(
             journal=journal,
             clock=clock,
             host=socket.gethostname(),
-            version=version("controller"),
+            version=version(),
         ),
         say=say,
         workshop=workshop,

@@ -8,12 +8,12 @@ import threading
 import time
 from collections import Counter
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from controller.cli.distribution import version
 from controller.cli.options import Given, repository_options
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def command(
         webhook_secret_file=webhook_secret_file or settings.webhook_secret_file,
         watched_ref=f"refs/heads/{settings.branch}" if settings.branch else None,
         own_refs=tuple(f"refs/heads/{name}" for name in (settings.status_branch, branch_of(settings.status_branch))),
-        version=version("controller"),
+        version=version(),
     )
     workshop = Workshop(_PATIENCE_S)
     with open_reconciler(settings, say=lambda key, text: None, workshop=workshop) as reconciler:
