@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pygit2
@@ -71,19 +71,37 @@ def prepare(directory: Path, url: str) -> bool:
     return True
 
 
-def compact(directory: Path) -> None:
-    """Let git pack what many passes have left loose. Call while it is held; it does no harm to leave it undone."""
+def compact(directory: Path) -> bool:
+    """Let git pack what many passes have left loose; return whether it did. Call while it is held.
+
+    It does no harm to leave it undone. Handles opened before it hold the packs that it took away: open new ones.
+    """
     objects = directory / "objects"
     packs = _count(objects / "pack") // 2
     loose = _count(objects / "17") * 256  # As git estimates it (git-gc(1), gc.auto): names are hashes.
     if packs <= MAX_PACKS and loose <= MAX_LOOSE:
-        return
-    argv = ["git", f"--git-dir={directory}", "gc", "--quiet", "--prune=now"]
-    environment = os.environ | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-    try:
-        subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GC_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return
+        return False
+    _gc(directory, "--prune=now", GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL=os.devnull)
+    return True
+
+
+def tidy(directory: Path) -> None:
+    """Let git pack a repository that is not ours as a server does after a push: when many objects are loose."""
+    if _count(directory / "objects" / "17") * 256 > MAX_LOOSE:
+        _gc(directory, "--auto")
+
+
+def _gc(directory: Path, *options: str, **environment: str) -> None:
+    argv = ["git", f"--git-dir={directory}", "-c", "gc.autoDetach=false", "gc", "--quiet", *options]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            argv,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=GC_S,
+            check=False,
+        )
 
 
 def set_aside(directory: Path) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -77,8 +77,7 @@ class Mirror:
         return self._fetch(branches)
 
     def _fetch(self, branches: tuple[str | None, ...]) -> None:
-        with self.writing() as repo:
-            connection = connect(repo, self.url, self.auth)
+        with self.writing() as repo, closing(connect(repo, self.url, self.auth)) as connection:
             there = connection.there
             self._branches, self._there = frozenset(there.branches), there
             self._drop_vanished(repo, there)
@@ -90,7 +89,7 @@ class Mirror:
             ]
             if specs:
                 connection.fetch(specs)
-                cachedir.compact(self.directory)
+                self.compact()
 
     def head(self, branch: str | None = None) -> str:
         """Return the id of the commit at a branch's tip as of the last fetch; None is the remote's HEAD.
@@ -199,6 +198,9 @@ class Mirror:
         """Return this thread's handle on the mirror: libgit2's are not to be shared."""
         held: tuple[int, pygit2.Repository] | None = getattr(self._handles, "held", None)
         if held is None or held[0] != self._generation:
+            if held is not None:
+                # pygit2's repositories refer to themselves, and would keep packs open that are no longer there.
+                held[1].free()
             held = (self._generation, pygit2.Repository(str(self.directory)))
             self._handles.held = held
         return held[1]
@@ -215,6 +217,12 @@ class Mirror:
                 self._generation += 1
             with self._reading() as repo:
                 yield repo
+
+    def compact(self) -> None:
+        """Let git pack what fetches have left behind, when it is much. Call while writing."""
+        if cachedir.compact(self.directory):
+            # The handles that are open hold the packs that are gone.
+            self._generation += 1
 
     def _commit(self, repo: pygit2.Repository, oid: str) -> pygit2.Commit:
         if not _is_commit(repo, oid):

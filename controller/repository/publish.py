@@ -7,12 +7,15 @@ repositories with a work tree, and runs no hooks either. Does not belong here: w
 
 from __future__ import annotations
 
+from contextlib import closing
 from enum import Enum, auto
+from pathlib import Path
 
 import pygit2
 from pygit2.enums import ObjectType
 
 from controller.model.errors import ControllerError, StalledError
+from controller.repository import cachedir
 from controller.repository.auth import RemoteAuth
 from controller.repository.committree import SUBMODULE, TREE, walk_raw
 from controller.repository.failures import push_refused, translate
@@ -50,7 +53,23 @@ def publish(
     """
     if url.is_path:
         return _publish_here(repo, url, commit=commit, branch=branch, expected=expected, replace=replace)
-    connection = connect(repo, url, auth, PUSH)
+    with closing(connect(repo, url, auth, PUSH)) as connection:
+        return _publish_there(
+            repo, url, auth, connection, commit=commit, branch=branch, expected=expected, replace=replace
+        )
+
+
+def _publish_there(
+    repo: pygit2.Repository,
+    url: RemoteUrl,
+    auth: RemoteAuth,
+    connection: Connection,
+    *,
+    commit: str,
+    branch: str,
+    expected: str | None,
+    replace: bool,
+) -> Pushed:
     if replace:
         expected = connection.there.branches.get(branch)
     if connection.there.branches.get(branch) != expected:
@@ -83,7 +102,8 @@ def _look_again(
 
     Servers say neither in a way that could be relied on ("failed to update ref", "fetch first", "hook declined").
     """
-    now = connect(repo, url, auth).there.branches.get(branch)
+    with closing(connect(repo, url, auth)) as looked:
+        now = looked.there.branches.get(branch)
     if now == commit:
         return Pushed.ACCEPTED
     if now != expected:
@@ -127,6 +147,9 @@ def _publish_here(
             "PushRefused",
             f"{url.shown}: {branch} cannot be written ({error}); check the rights on that directory",
         ) from error
+    if "receive.autogc" not in there.config or there.config.get_bool("receive.autogc"):
+        cachedir.tidy(Path(there.path))
+    there.free()
     return Pushed.ACCEPTED
 
 

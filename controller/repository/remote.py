@@ -60,7 +60,8 @@ class Advertisement:
 class Connection(pygit2.RemoteCallbacks):
     """An open connection, and libgit2's callbacks for it.
 
-    Whatever libgit2 raises while it talks to the server comes out as one of the errors in failures.py.
+    Whatever libgit2 raises while it talks to the server comes out as one of the errors in failures.py. Close it: pygit2
+    ties callbacks and remote into a circle, and the connection would stay open until the next collection.
     """
 
     def __init__(self, url: RemoteUrl, auth: RemoteAuth) -> None:
@@ -95,6 +96,10 @@ class Connection(pygit2.RemoteCallbacks):
         head_branch = names.get("HEAD", "").removeprefix(BRANCHES) or None
         tags = {n.removeprefix(TAGS): oid for n, oid in heads.items() if n.startswith(TAGS) and not n.endswith("^{}")}
         self.there = Advertisement(branches, heads.get("HEAD"), head_branch, tags)
+
+    def close(self) -> None:
+        """Close the connection; what was learnt stays."""
+        self._remote = None
 
     def fetch(self, refspecs: list[str]) -> None:
         """Fetch over the open connection.
@@ -188,7 +193,7 @@ def _same_server(asking: str, url: RemoteUrl) -> bool:
 
 
 def connect(repo: pygit2.Repository, url: RemoteUrl, auth: RemoteAuth, direction: int = FETCH) -> Connection:
-    """Open a connection for fetching or pushing; it closes when it is let go of.
+    """Open a connection for fetching or pushing. Whoever opens it closes it.
 
     Raises:
         StalledError: HostKeyRejected, CertificateRejected, AuthenticationFailed, RepositoryNotFound.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,6 @@ from pathlib import Path
 import pygit2
 
 from controller.model.errors import ConfigurationError, ControllerError, StalledError
-from controller.repository import cachedir
 from controller.repository.auth import AuthenticationFailed, RemoteAuth
 from controller.repository.committree import CommitTree
 from controller.repository.mirror import Mirror
@@ -89,7 +89,12 @@ class SourceRepository:
             return False
 
     def _ask(self, repo: pygit2.Repository, refs: list[str]) -> dict[str, str | ControllerError]:
-        connection = self._connect(repo)
+        with closing(self._connect(repo)) as connection:
+            return self._ask_over(connection, repo, refs)
+
+    def _ask_over(
+        self, connection: Connection, repo: pygit2.Repository, refs: list[str]
+    ) -> dict[str, str | ControllerError]:
         there = connection.there
         places = {ref: _place(ref, there) for ref in refs}
         fetched = {oid: f"+{name}:{_PINS}{oid}" for name, oid in filter(None, places.values())}
@@ -100,7 +105,7 @@ class SourceRepository:
             specs = [f"+refs/{kind}/*:refs/all/{kind}/*" for kind in ("heads", "tags")]
         if specs:
             connection.fetch(specs)
-            cachedir.compact(self._mirror.directory)
+            self._mirror.compact()
         found: dict[str, str | ControllerError] = {}
         for ref, place in places.items():
             oid = place[1] if place else ref

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from controller.model.errors import StalledError
+from controller.repository import cachedir
 from controller.repository.committree import CommitTree
 from controller.repository.failures import BranchNotFound, MirrorDamaged, RepositoryNotFound, SubdirectoryNotFound
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import BRANCH, StatusBranch
 from tests.contract.remotes.conftest import Backend, git
+
+
+def open_files() -> int:
+    """Return how many descriptors this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def paths(mirror: Mirror, commit: str, path: str = "") -> list[str]:
@@ -195,6 +204,24 @@ def test_mirror_stays_compact(backend: Backend) -> None:
     assert paths(mirror, after) == ["README", "specs/a.yaml", "x"]
     assert len(StatusBranch(mirror).read()) == 6000
     assert StatusBranch(mirror).write({"jobs/000.json": b"other"}, message="Report").commit
+
+
+def test_a_year_of_fetches_keeps_few_files_open(backend: Backend) -> None:
+    """Each fetch brings a pack. Those that were packed together, and connections, are let go of, in each thread."""
+    mirror = backend.mirror()
+    gc.collect()
+    gc.disable()
+    before = open_files()
+    try:
+        with ThreadPoolExecutor(1) as other:
+            for number in range(cachedir.MAX_PACKS + 20):
+                tip = backend.origin.commit({"x": str(number)})
+                mirror.fetch("main")
+                assert len(paths(mirror, tip)) == 3
+                assert len(other.submit(paths, mirror, tip).result()) == 3
+        assert open_files() - before < 25
+    finally:
+        gc.enable()
 
 
 def test_damage_found_while_reading_is_transient(backend: Backend) -> None:

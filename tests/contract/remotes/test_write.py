@@ -215,3 +215,16 @@ def test_path_whose_ref_stays_locked(path_backend: Backend) -> None:
     with pytest.raises(TransientError) as caught:
         write(branch(path_backend.mirror(), max_retries=1), FILES)
     assert caught.value.reason == "StatusBranchBusy"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_repository_at_a_path_is_packed_as_a_server_does(backend: Backend, wanted: bool) -> None:
+    """Thousands of passes leave no thousands of loose objects, unless its owner wants that."""
+    git(backend.origin.bare, "config", "gc.auto", "1000")
+    git(backend.origin.bare, "config", "receive.autogc", str(wanted).lower())
+    status = branch(backend.mirror())
+    write(status, {f"jobs/{number:03x}.json": b"%d" % number for number in range(8000)})
+    write(status, {"README.md": b"other"})
+    loose = int(git(backend.origin.bare, "count-objects").split()[0])
+    assert loose > 5000 if backend.name == "path" and not wanted else loose < 5000
+    git(backend.origin.bare, "fsck", "--strict")
