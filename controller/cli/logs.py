@@ -38,11 +38,12 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
     status, task = _find(with_removed(mirror, settings.status_branch, statuses, job), job)
     if task.run_dir is None:
         raise StalledError("NoOutput", f"{task.id} has not run yet: {task.state}, {task.reason}: {task.message}")
-    cluster = cluster_of(settings, mirror, status)
+    cluster = cluster_of(settings, mirror, status, task)
     if cluster is None:
         raise StalledError(
             "ClusterUnknown",
-            f"cluster {status.cluster} is no longer in the repository, so it is not known how to reach {task.run_dir}",
+            f"cluster {task.cluster or status.cluster} is no longer in the repository, so it is not known how to reach "
+            f"{task.run_dir}",
         )
     instance, run = place_of(task.run_dir)
     clients = Clients(instance, ssh_config=settings.ssh_config)

@@ -64,6 +64,7 @@ def _task(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, 
 
 
 def _sources(settings: Settings, mirror: Mirror, status: ResourceStatus, task: TaskStatus) -> Sources:
+    from controller.cli.removed import cluster_of
     from controller.clusters.provenance import read_provenance
     from controller.reconcile.clients import Clients
     from controller.reconcile.tracing import Sources
@@ -74,10 +75,9 @@ def _sources(settings: Settings, mirror: Mirror, status: ResourceStatus, task: T
     sources = Sources(job=_job_of(status, task), task=task, seen=None, now=now, then=None, unasked=_NOT_RUN)
     if task.run_dir is None:
         return replace(sources, lost=_NOT_RUN)
-    job = now.jobs.get(sources.job)
-    cluster = now.clusters.get(job.cluster if job is not None else status.cluster)
+    cluster = cluster_of(settings, mirror, status, task)
     if cluster is None:
-        said = f"cluster {status.cluster} is no longer in the repository, so it cannot be asked"
+        said = f"cluster {task.cluster or status.cluster} is no longer in the repository, so it cannot be asked"
         return replace(sources, unasked=said, lost=said)
     instance, run = place_of(task.run_dir)
     clients = Clients(instance, ssh_config=settings.ssh_config)
@@ -118,13 +118,13 @@ def _document(task: TaskStatus, status: ResourceStatus, links: list[Link]) -> di
     return {
         "task": task.id,
         "attempt": task.attempt,
-        "cluster": status.cluster,
+        "cluster": task.cluster or status.cluster,
         "links": {link.name: {"value": link.value, "note": link.note} for link in links},
     }
 
 
 def _print(task: TaskStatus, status: ResourceStatus, links: list[Link]) -> None:
-    click.echo(f"{task.id}, attempt {task.attempt or '-'}, on {status.cluster or 'no cluster'}")
+    click.echo(f"{task.id}, attempt {task.attempt or '-'}, on {task.cluster or status.cluster or 'no cluster'}")
     for link in links:
         first, *more = _lines(link)
         click.echo(f"  {link.name:<14}{first}".rstrip())

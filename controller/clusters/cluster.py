@@ -16,7 +16,7 @@ from controller.clusters.observation import read_observation
 from controller.clusters.scripts import Answer, Part, Script, compose, read_answer, require_complete
 from controller.clusters.storage import ClusterStorage
 from controller.clusters.submission import archive, sif_of, submission_files
-from controller.clusters.transport import Progress, Transport
+from controller.clusters.transport import Completed, Progress, Transport
 from controller.containers import sif
 from controller.containers.paths import path_expression
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
@@ -24,6 +24,7 @@ from controller.model.observed import ClusterFacts, ClusterObservation
 from controller.model.plans import IMAGE_GONE, SubmitBatch
 from controller.model.resources import Cluster
 from controller.model.runs import RunRecord, tag_of
+from controller.planning.settle import CANCELLED_OWNER
 from controller.schedulers.dialect import Refusal, Scheduler
 
 _LOOK_S = 120.0
@@ -82,6 +83,29 @@ class ClusterClient:
 
     def observe(self, look: Look) -> ClusterObservation:
         """Look once. Whatever goes wrong becomes an Unknown part of the observation."""
+        return self.observe_with(look, ())[0]
+
+    def observe_with(self, look: Look, others: Sequence[tuple[ClusterClient, Look]]) -> tuple[ClusterObservation, ...]:
+        """Look at this cluster, and at other work directories that the same login reaches, in one round trip."""
+        asked = [(self, look), *others]
+        scripts = [client._look_script(each) for client, each in asked]
+        # One after the other, each in a shell of its own that reads its own lines, and with marks of its own.
+        texts = [f"(\n{script.text}\n) <<'{script.nonce}'\n{lines}{script.nonce}\n" for script, lines in scripts]
+        alone = not others
+        try:
+            done = self._transport.run(
+                scripts[0][0].text if alone else "".join(texts),
+                payload=scripts[0][1].encode() if alone else b"",
+                timeout_s=_LOOK_S,
+            )
+        except ControllerError as error:
+            return tuple(client._not_seen(error) for client, _ in asked)
+        return tuple(
+            client._seen(done, script, each) for (client, each), (script, _) in zip(asked, scripts, strict=True)
+        )
+
+    def _look_script(self, look: Look) -> tuple[Script, str]:
+        """Return the script of a look, and the lines that it reads."""
         lines = [f"ack {name}" for name in look.acknowledged]
         lines += [f"run {run}" for run in look.runs]
         lines += [f"batch {batch}" for batch in look.batches]
@@ -97,13 +121,19 @@ class ClusterClient:
             full_scan="1" if look.full_scan else "0",
             sif_paths=paths,
         )
+        return script, "".join(f"{line}\n" for line in lines)
+
+    def _seen(self, done: Completed, script: Script, look: Look) -> ClusterObservation:
         try:
-            answer = self._ask(script, "".join(f"{line}\n" for line in lines).encode(), timeout_s=_LOOK_S)
+            answer = require_complete(read_answer(done.stdout, script.nonce), self.cluster.name, done.stderr)
         except ControllerError as error:
-            return ClusterObservation(
-                cluster=self.cluster.name, reachable=False, error_reason=error.reason, error=error.message
-            )
+            return self._not_seen(error)
         return read_observation(self.cluster.name, answer, self.scheduler, sifs=look.sifs)
+
+    def _not_seen(self, error: ControllerError) -> ClusterObservation:
+        return ClusterObservation(
+            cluster=self.cluster.name, reachable=False, error_reason=error.reason, error=error.message
+        )
 
     def submit(self, batches: Sequence[tuple[SubmitBatch, int]], facts: ClusterFacts) -> Mapping[str, Submitted]:
         """Submit batches, each with the number of its tries that are known to have failed.
@@ -153,21 +183,25 @@ class ClusterClient:
     def cancel(self, records: Sequence[RunRecord]) -> Mapping[str, str]:
         """Cancel runs; return who holds each run's claim now, by run id.
 
-        A run held by ``cancelled`` never starts, whatever becomes of its job.
+        A run held by ``cancelled`` never starts, whatever becomes of its job. One that is held by a job which the
+        scheduler does not have in its queue is left out: nothing was hit.
 
         Raises:
             AmbiguousError, TransientError: some or all may not be cancelled.
         """
-        lines = []
+        lines, targets = [], dict[str, str]()
         for record in records:
             target = self.scheduler.target(record.job_id, record.index, array=record.array) if record.job_id else "-"
+            targets[record.id] = target
             lines.append(f"{record.id} {target} {tag_of(self._instance, record.batch)} {record.cancel_reason}\n")
         script = self._script("cancel", cancel_command=self.scheduler.cancel_command())
         answer = self._ask(script, "".join(lines).encode(), timeout_s=_ACT_S)
         part = answer.parts.get("cancel")
         if part is not None and part.exit_code != 0:
             raise TransientError("CancelFailed", f"cluster {self.cluster.name}: {part.fault or part.text.strip()}")
-        return {words[1]: words[2] if len(words) > 2 else "" for words in answer.words if words[0] == "claim"}
+        hit = set(part.text.split()) if part is not None else set()
+        holders = {words[1]: words[2] if len(words) > 2 else "" for words in answer.words if words[0] == "claim"}
+        return {run: holder for run, holder in holders.items() if holder == CANCELLED_OWNER or targets.get(run) in hit}
 
     def stage(self, trees: Sequence[str], tar: BinaryIO) -> None:
         """Put file sets in place from a tar of ``<tree>/...`` directories.

@@ -103,6 +103,7 @@ def _facts(
         container_modules=known.get("container_modules", "").strip(),
         max_array_size=int(size) if size.isdigit() else 1001,
         partitions=scheduler.partitions(part.text) if part is not None else {},
+        system=known.get("system", ""),
         accounting=known.get("accounting") != "0",
     )
 

@@ -17,6 +17,7 @@ from controller.containers.paths import path_expression
 from controller.model.digests import short
 from controller.model.errors import AmbiguousError, StalledError, TransientError
 from controller.model.resources import Cluster
+from controller.model.sites import is_former
 from controller.schedulers.dialect import Scheduler
 
 _PASSES = frozenset({"UploadFailed", "DiskFull"})
@@ -86,6 +87,7 @@ def compose(
     nonce = secrets.token_hex(8)
     head = {"nonce": nonce, "instance": instance, "root_expression": root_expression(cluster.workdir)}
     head["last_member"] = LAST_MEMBER
+    head["former"] = "1" if is_former(cluster.name) else ""
     head["login_option"] = "" if cluster.connection is None else "-l"
     lines = [f"{key}={shlex.quote(value)}" for key, value in head.items()]
     lines.append(remote_file("prelude.sh"))

@@ -63,6 +63,8 @@ class TaskStatus:
     ended: str | None = None
     exit_code: int | None = None
     run_dir: str | None = None
+    cluster: str = ""
+    """Where its run is, if that is not where its resource says."""
     digest: str = ""
     stderr_tail: str = ""
     results: Mapping[str, str] = field(default_factory=dict)

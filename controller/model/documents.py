@@ -74,6 +74,7 @@ def _task_document(task: TaskStatus) -> dict[str, Any]:
         "ended": task.ended,
         "exit_code": task.exit_code,
         "run_dir": task.run_dir,
+        **({"cluster": task.cluster} if task.cluster else {}),
         "digest": task.digest,
         "stderr_tail": task.stderr_tail,
         "results": dict(sorted(task.results.items())),
@@ -117,6 +118,7 @@ def _task(item: Mapping[str, Any]) -> TaskStatus:
         started=_optional(item, "started"),
         ended=_optional(item, "ended"),
         run_dir=_optional(item, "run_dir"),
+        cluster=_text(item, "cluster", ""),
     )
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from controller.model.sites import NOWHERE, Whereabouts, read_whereabouts, whereabouts_document
+
 VERSION = 1
 """Version of both documents. A reader passes over keys that it does not know, and refuses a later version."""
 
@@ -56,6 +58,8 @@ class Lease:
     """When it was first recorded, ISO 8601 in UTC."""
     accounts: Mapping[str, str] = field(default_factory=dict)
     """Cluster -> account that the jobs run under."""
+    sites: Whereabouts = NOWHERE
+    """Where the clusters are, and where runs are beside them; on the status branch only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,8 @@ def lease_text(lease: Lease) -> str:
         "since": lease.since,
         "accounts": dict(sorted(lease.accounts.items())),
     }
+    if lease.sites != NOWHERE:
+        document["sites"] = whereabouts_document(lease.sites)
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -102,6 +108,7 @@ def read_lease(text: str | bytes) -> Lease:
         spot=_spot(document),
         since=_text(document, "since", ""),
         accounts={str(name): str(account) for name, account in accounts.items()},
+        sites=read_whereabouts(document.get("sites")),
     )
 
 

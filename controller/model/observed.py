@@ -224,6 +224,8 @@ class ClusterFacts:
     """By name; "" is the default."""
     asked: bool = False
     """Whether the versions and limits were asked for in this look, or are remembered."""
+    system: str = ""
+    """What the scheduler calls its cluster (SLURM's ClusterName)."""
     accounting: bool = True
     """False where the scheduler says that it keeps no accounting."""
 

@@ -119,6 +119,8 @@ class RunRecord:
     batch: str
     index: int
     """Place in the batch's array."""
+    site: str = ""
+    """Name of the site where it is (model/sites.py); "" for where its cluster's spec says, as in earlier versions."""
     array: bool = False
     """Whether the batch is an array to the scheduler, so that the index is part of the job's name there."""
     state: TaskState
@@ -160,3 +162,8 @@ class RunRecord:
     def id(self) -> str:
         """The run's id."""
         return self.run.id
+
+    @property
+    def where(self) -> str:
+        """The name under which it is looked for: a site's, or its cluster's."""
+        return self.site or self.run.cluster

@@ -20,6 +20,7 @@ from controller.model.observed import (
 )
 from controller.model.resources import Metric
 from controller.model.runs import Owner, Run, RunRecord, batch_prefix, owner_from
+from controller.model.sites import cluster_in, is_former
 from controller.planning.results import extract, unread
 from controller.planning.settle import Seen, settle
 
@@ -36,15 +37,19 @@ def absorb(
     grace_s: float = GRACE_S,
     metrics: Mapping[str, Mapping[str, Metric]] | None = None,
 ) -> dict[str, RunRecord]:
-    """Return the records of this cluster by id, brought up to date.
+    """Return the records of this cluster, or site, by id, brought up to date.
 
-    After a full scan the runs found on the cluster are among them, also those that no record was given for.
+    After a full scan the runs found there are among them, also those that no record was given for. What is known to be
+    elsewhere stays there: a work directory may be a copy, or have two names.
     ``metrics`` maps a job's name to the metrics that its spec asks for.
     """
     cluster = observation.cluster
-    known = {record.id: record for record in records if record.run.cluster == cluster}
+    records = list(records)
+    known = {record.id: record for record in records if record.where == cluster}
+    elsewhere = {record.id for record in records} - known.keys()
     for found in rebuilt(observation, now=now):
-        known.setdefault(found.id, found)
+        if found.id not in elsewhere:
+            known.setdefault(found.id, found)
     if not observation.reachable:
         return {key: _unseen(record, observation) for key, record in known.items()}
     queue = _Jobs(observation.queue or (), instance)
@@ -139,21 +144,24 @@ def rebuilt(observation: ClusterObservation, *, now: float) -> list[RunRecord]:
     found: dict[str, RunRecord] = {}
     for batch in (observation.batches or {}).values():
         for index, run_id in enumerate(batch.runs):
-            found[run_id] = _record_of(batch, index, run_id, observation.cluster, now)
+            found[run_id] = _at(_record_of(batch, index, run_id, cluster_in(observation.cluster), now), observation)
     for lock in observation.scanned:
         run = Run(
             job=lock.job,
             key=lock.key,
             digest=lock.digest,
             attempt=lock.attempt,
-            cluster=observation.cluster,
+            cluster=cluster_in(observation.cluster),
             commit=lock.commit,
         )
         if lock.run not in found and run.id == lock.run:
-            found[lock.run] = RunRecord(
-                run=run, batch=lock.batch, index=lock.index, state=TaskState.SUBMITTING, intended_at=now
-            )
+            record = RunRecord(run=run, batch=lock.batch, index=lock.index, state=TaskState.SUBMITTING, intended_at=now)
+            found[lock.run] = _at(record, observation)
     return list(found.values())
+
+
+def _at(record: RunRecord, observation: ClusterObservation) -> RunRecord:
+    return replace(record, site=observation.cluster) if is_former(observation.cluster) else record
 
 
 def _record_of(batch: BatchRecord, index: int, run_id: str, cluster: str, now: float) -> RunRecord:

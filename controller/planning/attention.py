@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from controller.model.conditions import TERMINAL, ResourceStatus, TaskState, Truth
 from controller.model.observed import Observed
 from controller.model.resources import Desired
+from controller.model.sites import cluster_in, is_former
 from controller.planning.readiness import cluster_fault
 
 
@@ -31,6 +32,10 @@ def unseen_in(desired: Desired, observed: Observed) -> list[Notice]:
     for name, cluster in sorted({**desired.retired, **desired.clusters}.items()):
         seen = observed.clusters.get(name)
         fault = cluster_fault(cluster, seen)
+        own = desired.clusters.get(cluster_in(name))
+        if is_former(name) and own is not None and cluster_fault(own, observed.clusters.get(own.name)) is not None:
+            # What is in doubt is said of the cluster.
+            continue
         if fault is not None:
             found.append(Notice(name=f"cluster {name}", reason=fault.reason, message=fault.message))
         elif seen is not None and (seen.images is None or seen.files is None):

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from controller.model.plans import PlannedRun
 from controller.model.resources import Job, LateValue, Task
-from controller.model.runs import Run
+from controller.model.runs import Run, RunRecord
+from controller.model.sites import cluster_in, root_of
 from controller.planning.draft import Draft
 from controller.planning.results import unread
 from controller.planning.verdicts import Wait
@@ -26,7 +27,7 @@ def filled(draft: Draft, run: Run, task: Task) -> PlannedRun | Wait:
         return PlannedRun(run=run, task=task, tables=tables)
     values: dict[str, str] = {}
     for late in task.late:
-        value = _value(draft, late, tables)
+        value = _value(draft, run, late, tables)
         if isinstance(value, Wait):
             return value
         values[late.text] = value
@@ -37,14 +38,19 @@ def filled(draft: Draft, run: Run, task: Task) -> PlannedRun | Wait:
     return PlannedRun(run=run, task=replace(task, command=command, env=env), tables=tables)
 
 
-def _value(draft: Draft, late: LateValue, tables: dict[str, str]) -> str | Wait:
+def _value(draft: Draft, run: Run, late: LateValue, tables: dict[str, str]) -> str | Wait:
     upstream = draft.desired.jobs[late.job]
     if late.what == "table":
         path = f"needs/{late.job}.csv"
+        records = [draft.runs_of(task)[-1] for task in upstream.tasks]
+        # A table across clusters is for its metrics: its spec says so.
+        away = [wait for each in records if (wait := _out_of_reach(draft, each, upstream.cluster)) is not None]
         tables[path] = table_of(draft, upstream)
-        return path
+        return away[0] if away and upstream.cluster == run.cluster else path
     record = draft.runs_of(upstream.tasks[0])[-1]
     if late.what == "run_dir":
+        if (wait := _out_of_reach(draft, record, run.cluster)) is not None:
+            return wait
         return record.run_dir or Wait("NeedUnknown", f"it is not known where {record.id} ran", stalled=True)
     name = late.what.removeprefix("results.")
     if name in record.results:
@@ -58,6 +64,32 @@ def _value(draft: Draft, late: LateValue, tables: dict[str, str]) -> str | Wait:
     metric = upstream.results.metrics.get(name)
     where = f"{metric.file} at {metric.path!r}" if metric else "its results"
     return Wait("ResultMissing", f"{record.id} succeeded without the result {name} ({where})", stalled=True)
+
+
+def _out_of_reach(draft: Draft, record: RunRecord, cluster: str) -> Wait | None:
+    """Return why what runs on a cluster cannot be given the directory of a run; None where it can."""
+    if record.run_dir is None:
+        return None
+    where, again = record.where, f"run it again where it is needed: controller rerun {record.run.task_id}"
+    if where != cluster and cluster_in(where) != cluster:
+        return Wait(
+            "NeedElsewhere",
+            f"{record.id} ran on cluster {record.run.cluster}, in {record.run_dir}, which cluster {cluster} does not "
+            f"have. Look its results up instead of its directory, or {again}",
+            stalled=True,
+        )
+    seen = draft.observed.clusters.get(where)
+    if seen is None and where == cluster:
+        return None
+    if seen is not None and seen.facts is not None and seen.facts.root == root_of(record.run_dir):
+        return None
+    why = seen.error if seen is not None and seen.error else "it is in another work directory, which was not looked at"
+    return Wait(
+        "OutputsUnseen",
+        f"the directory of {record.id} cannot be seen: {why}. If it is in the work directory of now, say so: "
+        f"controller move --carry {cluster}; otherwise {again}",
+        stalled=True,
+    )
 
 
 def table_of(draft: Draft, job: Job) -> str:

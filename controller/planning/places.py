@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from controller.model.conditions import ResourceStatus, Truth
@@ -10,6 +11,7 @@ from controller.model.files import FileSet
 from controller.model.images import Build, Image, RegistryImage, SifFile
 from controller.model.observed import ClusterObservation, Observed
 from controller.model.resources import Cluster, Desired
+from controller.model.sites import cluster_in, is_former
 from controller.planning.conversions import CONVERTING
 from controller.planning.draft import underway
 from controller.planning.history import History
@@ -71,6 +73,10 @@ def cluster_status(desired: Desired, cluster: Cluster, observed: Observed, histo
         details |= {"scheduler_version": facts.scheduler_version, "container_version": facts.container_version or ""}
         if facts.lost:
             ready = (Truth.FALSE, "WorkdirMissing", f"{facts.root} was there before and is gone or not mounted")
+    elsewhere = Counter(record.where for record in history.active() if is_former(record.where))
+    for place, count in sorted(elsewhere.items()):
+        if cluster_in(place) == cluster.name:
+            details[f"runs in {place.partition('@')[2]}"] = str(count)
     stalled = (Truth.TRUE, ready[1], ready[2]) if ready[1] in NEEDS_A_PERSON else PROGRESSING
     verdict = Verdict(ready=ready, reconciling=SETTLED, stalled=stalled)
     key = f"Cluster/{cluster.name}"

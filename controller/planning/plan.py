@@ -22,7 +22,7 @@ from controller.planning.readiness import standing_of
 from controller.planning.recall import recalled
 from controller.planning.statuses import statuses_of
 from controller.planning.verdicts import Wait
-from controller.planning.wanted import cancels_in
+from controller.planning.wanted import cancels_in, left_behind, withdrawals_in
 
 
 def make_plan(desired: Desired, observed: Observed, history: History, *, now: float) -> Plan:
@@ -32,7 +32,7 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
         history = replace(history, runs={**history.runs, **known})
     draft = Draft(desired=desired, observed=observed, history=history, now=now)
     cancels, holds = hold_back(cancels_in(draft), desired, history)
-    for cancel in cancels:
+    for cancel in [*cancels, *withdrawals_in(draft)]:
         draft.actions[cancel.key] = cancel
         draft.cancelled.add(cancel.record.id)
     for job in sorted(desired.jobs.values(), key=lambda job: (-job.priority, job.name)):
@@ -59,7 +59,10 @@ def _plan_job(draft: Draft, job: Job) -> None:
     for task in job.tasks:
         records = draft.runs_of(task)
         if records and records[-1].lapsed:
-            lapsed[records[-1].batch] = None
+            if records[-1].where != cluster.name:
+                draft.waits[task.id] = left_behind(records[-1])
+            else:
+                lapsed[records[-1].batch] = None
             continue
         standing = standing_of(draft, job, cluster, task)
         if standing.done:

@@ -56,7 +56,7 @@ def to_keep(recalled: Mapping[str, RunRecord], desired: Desired, observed: Obser
     return [
         record
         for record in recalled.values()
-        if record.state in TERMINAL and _fault_of(record.run.cluster, desired, observed) is None
+        if record.state in TERMINAL and _fault_of(record.where, desired, observed) is None
     ]
 
 
@@ -80,11 +80,23 @@ def _published(desired: Desired, observed: Observed, published: Mapping[str, Res
             wanted = unreadable or digests.get((job, name)) == entry.digest
             if not entry.digest or entry.attempt < 1 or not (entry.state in ACTIVE or wanted):
                 continue
-            cluster = desired.jobs[job].cluster if job in desired.jobs else status.cluster
+            cluster = entry.cluster or _cluster_of(job, status, desired)
             run = Run(
                 job=job, key=name, digest=entry.digest, attempt=entry.attempt, cluster=cluster, commit=status.commit
             )
             yield Published(run=run, entry=entry, fault=_fault_of(cluster, desired, observed))
+
+
+def _cluster_of(job: str, status: ResourceStatus, desired: Desired) -> str:
+    """Return where a task was whose entry does not say it: where its resource was.
+
+    Only of a workflow whose first step is still there, the step's own cluster: earlier versions published the first
+    step's alone.
+    """
+    first = next((each for name, each in desired.jobs.items() if owner_of(name) == status.key), None)
+    if status.kind == "Workflow" and job in desired.jobs and first is not None and first.cluster == status.cluster:
+        return desired.jobs[job].cluster
+    return status.cluster or (desired.jobs[job].cluster if job in desired.jobs else "")
 
 
 def _fault_of(name: str, desired: Desired, observed: Observed) -> Wait | None:
@@ -174,9 +186,9 @@ class Sightings:
     def noted(self, verdict: Verdict, records: Iterable[RunRecord]) -> Verdict:
         """Add to ``Ready`` when the clusters of runs that could not be looked at were last seen."""
         unseen = {
-            record.run.cluster
+            record.where
             for record in records
-            if (record.state is TaskState.UNKNOWN or record.id in self.recalled) and self._silent(record.run.cluster)
+            if (record.state is TaskState.UNKNOWN or record.id in self.recalled) and self._silent(record.where)
         }
         if not unseen:
             return verdict

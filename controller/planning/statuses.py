@@ -46,7 +46,7 @@ def statuses_of(
     needing = {
         record.id: wait
         for record in history.active()
-        if (wait := stuck(record, observed.clusters.get(record.run.cluster), now=now, grace_s=history.grace_s))
+        if (wait := stuck(record, observed.clusters.get(record.where), now=now, grace_s=history.grace_s))
     }
     owners: dict[str, list[Job]] = {}
     for job in desired.jobs.values():

@@ -55,7 +55,8 @@ def work_status(
     for job in jobs:
         for task in job.tasks:
             record, wait = latest.get((job.name, task.key, task.digest)), waits.get(task.id)
-            status = _task_status(task, record, wait, earlier.get(task.id))
+            home = job.cluster if job.cluster == jobs[0].cluster else ""
+            status = _task_status(task, record, wait, earlier.get(task.id), home)
             if wait is None and record is not None and (wait := stuck.get(record.id)) is not None:
                 status = replace(status, reason=wait.reason, message=wait.message)
             tasks.append(status)
@@ -155,7 +156,7 @@ def _removed_status(key: str, records: Sequence[RunRecord], holds: Sequence[Hold
         cluster=records[0].run.cluster,
         labels=before.labels if (before := history.statuses.get(key)) is not None else {},
         conditions=conditions(verdict),
-        tasks=tuple(_record_status(record.run.task_id, record) for record in records),
+        tasks=tuple(_record_status(record.run.task_id, record, records[0].run.cluster) for record in records),
     )
 
 
@@ -171,7 +172,7 @@ def broken_tasks(status: ResourceStatus, history: History) -> tuple[TaskStatus, 
     for entry in status.tasks:
         record = latest.get((*place_in(status, entry.id), entry.digest))
         if record is not None and record.run.attempt >= entry.attempt and not record.lapsed:
-            tasks.append(_record_status(entry.id, record))
+            tasks.append(_record_status(entry.id, record, status.cluster))
         elif entry.state in ACTIVE:
             tasks.append(replace(entry, state=TaskState.UNKNOWN, reason="NotObserved", message=_SPEC_UNREADABLE))
         else:
@@ -179,12 +180,14 @@ def broken_tasks(status: ResourceStatus, history: History) -> tuple[TaskStatus, 
     return tuple(tasks)
 
 
-def _task_status(task: Task, record: RunRecord | None, wait: Wait | None, earlier: TaskStatus | None) -> TaskStatus:
+def _task_status(
+    task: Task, record: RunRecord | None, wait: Wait | None, earlier: TaskStatus | None, home: str
+) -> TaskStatus:
     """Return what is said of a task. One that waits keeps what is known of the attempt before."""
     if record is not None and wait is None and not record.lapsed:
-        return _record_status(task.id, record)
+        return _record_status(task.id, record, home)
     if record is not None and not record.lapsed:
-        known = _record_status(task.id, record)
+        known = _record_status(task.id, record, home)
     elif earlier is not None and earlier.digest == task.digest and earlier.attempt:
         known = earlier
     else:
@@ -193,7 +196,8 @@ def _task_status(task: Task, record: RunRecord | None, wait: Wait | None, earlie
     return replace(known, state=TaskState.WAITING, reason=reason, message=message)
 
 
-def _record_status(task_id: str, record: RunRecord) -> TaskStatus:
+def _record_status(task_id: str, record: RunRecord, home: str) -> TaskStatus:
+    """Return what is said of a run; its cluster only where that is not ``home``, its resource's."""
     return TaskStatus(
         id=task_id,
         state=record.state,
@@ -208,6 +212,7 @@ def _record_status(task_id: str, record: RunRecord) -> TaskStatus:
         ended=time_text(record.ended),
         exit_code=record.exit_code,
         run_dir=record.run_dir,
+        cluster="" if record.run.cluster == home else record.run.cluster,
         digest=record.run.digest,
         stderr_tail=record.stderr_tail,
         results=record.results,

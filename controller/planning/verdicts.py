@@ -16,10 +16,12 @@ NEEDS_A_PERSON = frozenset(
         "AccountChanged",
         "AuthenticationFailed",
         "BranchLeased",
+        "ClusterChanged",
         "HostKeyRejected",
         "LeaseTooNew",
         "InstanceTaken",
         "WorkdirMissing",
+        "WorkdirMoved",
         "WorkdirUnset",
         "WorkdirUnwritable",
     }

@@ -6,10 +6,13 @@ from controller.model.plans import CancelRun
 from controller.model.resources import OnChange, OnRemove, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.draft import Draft
+from controller.planning.verdicts import Wait
 
 CANCEL_AGAIN_S = 60.0
 """How long after a cancellation a run that is still active is asked to end once more."""
-WANTED_AGAIN = frozenset({"SpecChanged", "SpecRemoved"})
+MOVED = "ClusterMoved"
+"""Reason for taking the claim of a run whose submit never went through, as far as is known, and that goes elsewhere."""
+WANTED_AGAIN = frozenset({"SpecChanged", "SpecRemoved", MOVED})
 """Reasons of our own cancellations after which the same task may run again when it is asked for again."""
 
 
@@ -17,7 +20,7 @@ def cancels_in(draft: Draft) -> list[CancelRun]:
     """Return a cancellation for each active run that is no longer wanted, on clusters that could be seen."""
     cancels = []
     for record in draft.history.active():
-        name = record.run.cluster
+        name = record.where
         cluster = draft.desired.clusters.get(name) or draft.desired.retired.get(name)
         seen = draft.observed.clusters.get(name)
         asked = record.cancel_requested_at
@@ -30,6 +33,28 @@ def cancels_in(draft: Draft) -> list[CancelRun]:
             reason, why = unwanted
             cancels.append(CancelRun(cluster=cluster, record=record, reason=reason, why=why))
     return cancels
+
+
+def withdrawals_in(draft: Draft) -> list[CancelRun]:
+    """Return a cancellation for each run that is to be submitted again, and somewhere else than before.
+
+    Its claim was where the earlier try was: taken there, no job of that try can ever start it beside the next one.
+    """
+    found = []
+    for record in draft.history.runs.values():
+        job = draft.desired.jobs.get(record.run.job)
+        if not record.lapsed or job is None or record.where == job.cluster:
+            continue
+        cluster = draft.desired.clusters.get(record.where) or draft.desired.retired.get(record.where)
+        seen = draft.observed.clusters.get(record.where)
+        if cluster is not None and seen is not None and seen.reachable:
+            found.append(CancelRun(cluster=cluster, record=record, reason=MOVED, why=left_behind(record).message))
+    return found
+
+
+def left_behind(record: RunRecord) -> Wait:
+    """Return what a task waits for whose submit is to be taken back where it was first tried."""
+    return Wait(MOVED, f"an earlier submit of {record.id} on {record.where} is taken back first")
 
 
 def _unwanted(draft: Draft, record: RunRecord) -> tuple[str, str] | None:

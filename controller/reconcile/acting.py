@@ -9,6 +9,7 @@ from dataclasses import replace
 from controller.clusters.scripts import LAST_MEMBER
 from controller.containers.building import Follower
 from controller.model.conditions import TaskState
+from controller.model.errors import WaitingError
 from controller.model.failpoints import failpoint
 from controller.model.plans import BuildImage, CancelRun, StageFiles
 from controller.model.runs import RunRecord
@@ -65,14 +66,24 @@ def cancel(hands: Hands, actions: Sequence[CancelRun]) -> Outcomes:
     failpoint("cancel.intent.before")
     journal.save_runs(asked.values())
     failpoint("cancel.intent.after")
-    client = hands.client_of(actions[0].record.run.cluster)
+    client = hands.client_of(actions[0].record.where)
     owners = client.cancel(list(asked.values()))
     failpoint("cancel.sent")
     sent = {run: replace(record, cancel_requested_at=now) for run, record in asked.items()}
     never = {run for run, owner in owners.items() if owner == CANCELLED_OWNER}
     journal.save_runs(_never_started(record, now) if run in never else record for run, record in sent.items())
     failpoint("cancel.recorded")
-    return {action.key: None for action in actions}
+    return {action.key: None if action.record.id in owners else _nothing_hit(action.record) for action in actions}
+
+
+def _nothing_hit(record: RunRecord) -> WaitingError:
+    """Return that neither a claim was to be taken nor a job was in the queue: the next looks tell why."""
+    return WaitingError(
+        "CancelMissed",
+        f"job {record.job_id or 'of unknown number'} of {record.id} is not in the queue on {record.where}, and has not "
+        "said that it ended: asked again while that is so. It may just have ended, or belong to another account",
+        retry_after_s=CANCEL_AGAIN_S,
+    )
 
 
 def _never_started(record: RunRecord, now: float) -> RunRecord:

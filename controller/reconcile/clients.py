@@ -11,6 +11,7 @@ from controller.clusters.cluster import ClusterClient
 from controller.clusters.connect import open_transport
 from controller.clusters.transport import Transport
 from controller.model.resources import Cluster, Connection
+from controller.model.sites import cluster_in, instance_in
 from controller.schedulers import scheduler_named
 
 
@@ -34,13 +35,18 @@ class Clients:
     def of(self, cluster: Cluster) -> ClusterClient:
         """Return the client for a cluster as its spec stands now."""
         with self._lock:
-            connection, transport = self._open.get(cluster.name, (None, None))
+            # A site that is reached as its cluster is shares the connection.
+            name = cluster_in(cluster.name)
+            if name not in self._open or self._open[name][0] != cluster.connection:
+                name = cluster.name
+            connection, transport = self._open.get(name, (None, None))
             if transport is None or connection != cluster.connection:
                 if transport is not None:
                     transport.close()
                 transport = self._connect(self._configured(cluster.connection))
-                self._open[cluster.name] = (cluster.connection, transport)
-        return ClusterClient(cluster, transport, scheduler_named(cluster.scheduler), instance=self.instance)
+                self._open[name] = (cluster.connection, transport)
+        instance = instance_in(cluster.name) or self.instance
+        return ClusterClient(cluster, transport, scheduler_named(cluster.scheduler), instance=instance)
 
     def _configured(self, connection: Connection | None) -> Connection | None:
         if connection is None or self._ssh_config is None:

@@ -27,6 +27,7 @@ from controller.model.leases import (
 )
 from controller.model.observed import ClusterObservation
 from controller.model.runs import RunRecord, place_of
+from controller.model.sites import NOWHERE, Whereabouts, is_former
 from controller.planning.leases import Asked, Known, decide
 from controller.reconcile.ownership import held, own, too_new, verdict_on
 from controller.reconcile.settings import Settings
@@ -134,7 +135,13 @@ class Leasing:
         if self.ruling.refusal is not None:
             raise self.ruling.refusal
 
-    def keep(self, observations: Iterable[ClusterObservation], *, now: float, acting: bool) -> None:
+    @property
+    def published_sites(self) -> Whereabouts:
+        """Where the clusters and their runs are, by the status branch."""
+        ours = self.recorded is not None and self.recorded.instance == self.instance
+        return self.recorded.sites if ours and self.recorded is not None else NOWHERE
+
+    def keep(self, observations: Iterable[ClusterObservation], sites: Whereabouts, *, now: float, acting: bool) -> None:
         """Write the lease down, on the status branch where it is new there and in the journal, before anything acts.
 
         Raises:
@@ -142,10 +149,10 @@ class Leasing:
         """
         accounts = dict(self.ruling.lease.accounts)
         for seen in observations:
-            if seen.reachable and seen.facts is not None and seen.facts.user:
+            if seen.reachable and seen.facts is not None and seen.facts.user and not is_former(seen.cluster):
                 accounts[seen.cluster] = seen.facts.user
         since = self.ruling.lease.since or datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        lease = replace(self.ruling.lease, accounts=accounts, since=since)
+        lease = replace(self.ruling.lease, accounts=accounts, since=since, sites=sites)
         self.ruling = replace(self.ruling, known=replace(self.ruling.known, lease=lease))
         there = self.recorded
         new = there is None or (there.instance, there.spot) != (lease.instance, lease.spot)
@@ -286,7 +293,10 @@ def _instances(run_dirs: Iterable[str | None]) -> Counter[str]:
 
 
 def _fact(known: Known) -> str:
-    return json.dumps(asdict(known))
+    document = asdict(known)
+    # The journal has them as a fact of their own.
+    del document["lease"]["sites"]
+    return json.dumps(document)
 
 
 def _from_fact(text: str) -> Known:

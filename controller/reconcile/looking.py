@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +16,7 @@ from controller.model.images import Build, Image, SifFile
 from controller.model.observed import ClusterFacts, ClusterObservation, Observed, Partition
 from controller.model.resources import Desired, Metric
 from controller.model.runs import RunRecord
+from controller.model.sites import cluster_in, instance_in
 from controller.planning.absorb import absorb, acknowledged, strangers
 from controller.planning.results import unread
 from controller.planning.stuck import beyond_any_node
@@ -23,6 +24,8 @@ from controller.planning.trials import gate_of
 from controller.reconcile.trials import trials_of
 from controller.store.journal import Journal
 
+Seen = Mapping[str, ClusterObservation]
+"""What was seen, by the name of a cluster or of a site."""
 _FACTS_FOR_S = 86400.0
 _MOST_OUTPUTS = 16
 """Files of up to 1 MiB that one look reads: the answer is kept in memory."""
@@ -52,39 +55,46 @@ def look(
     instance: str,
     now: float,
     grace_s: float,
-    vet: Callable[[ClusterObservation], ClusterObservation] = lambda seen: seen,
+    records: Mapping[str, RunRecord],
+    vet: Callable[[Seen], tuple[Seen, Mapping[str, RunRecord]]] | None = None,
+    anew: Collection[str] = (),
 ) -> Sight:
     """Look at everything once, all clusters at the same time. Writes nothing.
 
-    ``vet`` replaces what was seen of a cluster that may not be acted on, before anything is concluded from it.
+    ``vet`` replaces what was seen of a cluster that may not be acted on, before anything is concluded from it, and
+    returns the records with where each run is. ``anew`` names clusters whose versions and limits are asked for anew.
     """
-    records = journal.runs()
     metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
     names = [*desired.clusters, *desired.retired]
+    asks = {
+        name: _ask_of(
+            client_of(name),
+            name,
+            journal,
+            records,
+            now,
+            _images_on(desired, name),
+            _outputs_on(name, records, metrics),
+            anew=name in anew,
+        )
+        for name in names
+    }
+    together = _by_login(desired)
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
-        looks = {
-            name: pool.submit(
-                copy_context().run,
-                _look_at,
-                client_of(name),
-                journal,
-                records,
-                name,
-                now,
-                _images_on(desired, name),
-                _outputs_on(name, records, metrics),
-            )
-            for name in names
-        }
-        observations = {name: vet(future.result()) for name, future in looks.items()}
+        looks = [pool.submit(copy_context().run, _look_at, [asks[name] for name in group]) for group in together]
+        found = {name: seen for future in looks for name, seen in future.result().items()}
+    observations: Seen = {name: found[name] for name in names}
+    if vet is not None:
+        observations, records = vet(observations)
     engine_seen = engine.observe() if _engine_matters(desired, observations, journal) else None
     updated = dict(records)
     acks, unknown = {}, set()
     for name, observation in observations.items():
-        mine = absorb(records.values(), observation, instance=instance, now=now, grace_s=grace_s, metrics=metrics)
+        whose = instance_in(name) or instance
+        mine = absorb(records.values(), observation, instance=whose, now=now, grace_s=grace_s, metrics=metrics)
         updated |= mine
         acks[name] = acknowledged(observation, mine)
-        if observation.reachable and strangers(observation, updated, instance=instance):
+        if observation.reachable and strangers(observation, updated, instance=whose):
             unknown.add(name)
     return Sight(
         observed=Observed(engine=engine_seen, clusters=observations),
@@ -121,7 +131,7 @@ def _outputs_on(
     """Return the files that metrics are still to be read from, (run, path) each, as many as one look may bring."""
     found: dict[tuple[str, str], None] = {}
     for key, record in records.items():
-        if record.result_faults and record.run.cluster == cluster:
+        if record.result_faults and record.where == cluster:
             asked = metrics.get(record.run.job, {})
             for name in sorted(unread(record.result_faults) & asked.keys()):
                 found[key, asked[name].file] = None
@@ -160,19 +170,54 @@ def _is_past(key: str, observed: Observed) -> bool:
     return seen is not None and words[2] in (seen.images or {})
 
 
-def _look_at(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ask:
+    """What one place is asked, and what was known of it before."""
+
+    client: ClusterClient
+    look: Look
+    known: ClusterFacts | None
+
+
+def _by_login(desired: Desired) -> list[list[str]]:
+    """Return the places in groups: what is reached by the login of its cluster is looked at in one round trip."""
+    groups = {name: [name] for name in desired.clusters}
+    for name, cluster in desired.retired.items():
+        own = desired.clusters.get(cluster_in(name))
+        if own is not None and own.connection == cluster.connection:
+            groups[own.name].append(name)
+        else:
+            groups[name] = [name]
+    return list(groups.values())
+
+
+def _look_at(asks: Sequence[_Ask]) -> dict[str, ClusterObservation]:
+    """Look at places that one login reaches, in one round trip."""
+    first, *others = asks
+    found = first.client.observe_with(first.look, [(ask.client, ask.look) for ask in others])
+    return {
+        seen.cluster: seen
+        if seen.facts is None
+        else replace(seen, facts=_merged(ask.known, seen.facts, ask.look.facts))
+        for ask, seen in zip(asks, found, strict=True)
+    }
+
+
+def _ask_of(
     client: ClusterClient,
+    name: str,
     journal: Journal,
     records: Mapping[str, RunRecord],
-    name: str,
     now: float,
     images: Sequence[Image],
     outputs: tuple[tuple[str, str], ...],
-) -> ClusterObservation:
+    *,
+    anew: bool,
+) -> _Ask:
     known = json.loads(journal.fact(f"facts:{name}") or "{}")
     asked_at = known.pop("at", None)
     looked = float(journal.fact(f"looked:{name}") or 0)
-    active = [record for record in records.values() if record.run.cluster == name and record.state in ACTIVE]
+    active = [record for record in records.values() if record.where == name and record.state in ACTIVE]
     unclear = [r for r in active if r.missing_since is not None or r.job_id is None or r.state is TaskState.UNKNOWN]
     # A person is about to mend a PATH in which no container program was found.
     unboxed = known.get("container_version") == "" and any(not isinstance(i.origin, SifFile) for i in images)
@@ -182,15 +227,12 @@ def _look_at(
         runs=tuple(record.id for record in unclear),
         batches=tuple(sorted({record.batch for record in unclear if record.job_id is None})),
         accounting_s=_accounting_s(active, unclear, looked, now) if scanned else _LONGEST_S,
-        facts=asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or _too_large(active, known),
+        facts=anew or asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or _too_large(active, known),
         sifs=tuple(sorted({image.origin.path for image in images if isinstance(image.origin, SifFile)})),
         full_scan=not scanned,
         outputs=outputs,
     )
-    observation = client.observe(want)
-    if observation.facts is None:
-        return observation
-    return replace(observation, facts=_merged(_remembered(known), observation.facts, want.facts))
+    return _Ask(client=client, look=want, known=_remembered(known))
 
 
 def _too_large(active: Sequence[RunRecord], known: dict[str, Any]) -> bool:
@@ -226,9 +268,12 @@ def _accounting_s(active: list[RunRecord], unclear: list[RunRecord], looked: flo
 
 def _merged(known: ClusterFacts | None, seen: ClusterFacts, asked: bool) -> ClusterFacts:
     """Lay what was asked this time over what is remembered."""
+    if known is not None and known.root != seen.root:
+        # What was true of another directory says nothing of this one.
+        known = replace(known, root=seen.root, initialised=False, lost=False)
     if known is None:
         return replace(seen, asked=asked)
-    lost = known.initialised and not known.lost and not seen.initialised and known.root == seen.root
+    lost = known.initialised and not known.lost and not seen.initialised
     lost = lost or (known.lost and not seen.initialised)
     if asked:
         return replace(seen, asked=True, lost=lost, initialised=seen.initialised or known.initialised)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from controller.clusters.cluster import ClusterClient
 from controller.model.plans import cluster_of
+from controller.model.sites import is_former
 from controller.planning.plan import make_plan
 from controller.reconcile.passes import Prospect
 
@@ -14,9 +15,13 @@ from controller.reconcile.passes import Prospect
 def own_clusters(ahead: Prospect, client_of: Callable[[str], ClusterClient], *, now: float) -> Prospect:
     """Write ``owner.json`` where it is missing or outdated; plan anew without the clusters that turn out to be held."""
     in_use = {cluster_of(action) for action in ahead.plan.actions}
-    in_use |= {record.run.cluster for record in ahead.sight.records.values()}
+    in_use |= {record.where for record in ahead.sight.records.values()}
     before = ahead.sight.observed.clusters
-    after = {name: ahead.leasing.own(client_of(name), seen, in_use=name in in_use) for name, seen in before.items()}
+    after = {
+        # Where runs only were, the record stays as it is.
+        name: seen if is_former(name) else ahead.leasing.own(client_of(name), seen, in_use=name in in_use)
+        for name, seen in before.items()
+    }
     if all(seen.reachable or not before[name].reachable for name, seen in after.items()):
         return ahead
     sight = replace(ahead.sight, observed=replace(ahead.sight.observed, clusters=after))

@@ -17,6 +17,7 @@ from controller.reconcile.leases import Leasing
 from controller.reconcile.looking import Sight
 from controller.reconcile.memory import Memory
 from controller.reconcile.schedules import Clockwork
+from controller.reconcile.sites import Sites
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,13 @@ class Prospect:
     memory: Memory
     leasing: Leasing
     """Under which instance, and whether a pass may begin."""
+    sites: Sites
+    """Where runs are."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the instance and of the places where its runs are."""
+        return (*self.leasing.ruling.notes, *self.sites.notes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from controller.reconcile.commits import Commits
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.heartbeats import Heartbeats
 from controller.reconcile.leases import Leasing
-from controller.reconcile.looking import Sight, last_looks, look, remember
+from controller.reconcile.looking import last_looks, remember
 from controller.reconcile.memory import read_memory, remember_tip
 from controller.reconcile.outcomes import with_outcomes
 from controller.reconcile.owning import own_clusters
@@ -42,8 +42,10 @@ from controller.reconcile.removal import with_on_remove
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import Clockwork, with_ticks
 from controller.reconcile.settings import Settings
+from controller.reconcile.sites import Sites
 from controller.reconcile.source import standings_of, with_last_good
 from controller.reconcile.submitting import latest_submits, remember_submits
+from controller.reconcile.survey import clusters_in_use, survey
 from controller.reconcile.trials import trials_of
 from controller.reconcile.upkeep import Removal, StockTaking, clear, take_stock
 from controller.reconcile.workplaces import sweep, sweep_unknown
@@ -109,7 +111,8 @@ class Reconciler:
         memory = read_memory(self.mirror, self._status_branch, self._journal, loaded, ours=not leasing.is_new)
         newest, older = memory.standings()
         standings = {**newest, **standings}
-        active = {record.run.cluster for record in before.values() if record.state in ACTIVE}
+        sites = Sites(self._journal, leasing.published_sites, leasing.instance)
+        active = clusters_in_use(sites.placed(before, loaded))
         desired = with_last_good(
             loaded,
             standings,
@@ -120,7 +123,18 @@ class Reconciler:
         )
         known = {**memory.clockworks(desired), **self._clockworks()}
         desired, clockworks = with_ticks(desired, known, before, now=now)
-        sight = self._look(desired, leasing, now)
+        desired, sight = survey(
+            desired,
+            leasing,
+            sites,
+            journal=self._journal,
+            clients=self._clients,
+            client_of=self._client_of,
+            engine=self._engine,
+            records=before,
+            now=now,
+            grace_s=settings.grace_s,
+        )
         records = with_on_remove(
             sight.records, desired, memory.spec_commit, self.commits.tree_or_none, self.commits.load
         )
@@ -150,6 +164,7 @@ class Reconciler:
             clockworks=clockworks,
             memory=memory,
             leasing=leasing,
+            sites=sites,
         )
 
     def run_pass(
@@ -178,6 +193,7 @@ class Reconciler:
         log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
         failpoint("look.remember.before")
         remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
+        ahead.sites.save(ahead.leasing.ruling.lease.sites)
         self._journal.save_runs(to_keep(ahead.plan.recalled, ahead.desired, ahead.sight.observed))
         times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
         self._journal.save_fact("clockworks", json.dumps(times))
@@ -217,7 +233,7 @@ class Reconciler:
             resume_at=after.resume_at,
             status_commit=commit,
             report_error=error,
-            notes=ahead.leasing.ruling.notes,
+            notes=ahead.notes,
         )
 
     def newest(self) -> Desired:
@@ -276,31 +292,19 @@ class Reconciler:
         self._clients.instance = found.instance
         return found
 
-    def _look(self, desired: Desired, leasing: Leasing, now: float) -> Sight:
-        """Look at everything, in the name that the clusters' own records confirm."""
-        while True:
-            self._clients.instance = leasing.instance
-            sight = look(
-                desired,
-                self._journal,
-                self._client_of(desired),
-                self._engine,
-                instance=leasing.instance,
-                now=now,
-                grace_s=self.settings.grace_s,
-                vet=leasing.vet,
-            )
-            if leasing.settled():
-                return sight
-
     def _keep_lease(self, ahead: Prospect) -> None:
         """Let no pass begin that is not this instance's; write down whose it is before anything is done."""
         leasing = ahead.leasing
         leasing.require()
-        for note in leasing.ruling.notes:
+        for note in ahead.notes:
             log.warning("lease_noted", message=note)
         clusters = ahead.sight.observed.clusters.values()
-        leasing.keep(clusters, now=self._clock(), acting=bool(ahead.plan.actions))
+        leasing.keep(
+            clusters,
+            ahead.sites.whereabouts(ahead.sight.records.values()),
+            now=self._clock(),
+            acting=bool(ahead.plan.actions),
+        )
 
     def _after(self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]) -> tuple[Plan, Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""

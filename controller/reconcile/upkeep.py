@@ -85,13 +85,13 @@ def take_stock(
     clusters = {**desired.retired, **desired.clusters}
     stores = []
     for name, cluster in clusters.items():
-        mine = [record for record in active if record.run.cluster == name]
+        mine = [record for record in active if record.where == name]
         store = _look_at(cluster, sight, mine, client_of, unseen)
         if store is not None:
             stores.append(store)
             for record in mine:
                 uses.add_run(record.id, store.batches.get(record.batch))
-    lost = sorted({record.run.cluster for record in active} - set(clusters))
+    lost = sorted({record.where for record in active} - set(clusters))
     uses.unknown += [f"runs are active on cluster {name}, which no commit describes any more" for name in lost]
     images: Sequence[EngineImage] = ()
     try:

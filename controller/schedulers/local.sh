@@ -171,7 +171,7 @@ history() { # SINCE NONCE; a line that was cut off by a full disk says nothing
   ' "$home/ended"
 }
 
-cancel() { # TARGET NAME ...: <job id> or <job id>_<index>, and the name that its job has to have
+cancel() { # TARGET NAME ...: <job id> or <job id>_<index>, and the name that its job has to have; prints those found
   local target name item pid start
   while [ "$#" -gt 1 ]; do
     target=$1 name=$2
@@ -181,10 +181,16 @@ cancel() { # TARGET NAME ...: <job id> or <job id>_<index>, and the name that it
     item=$(item_of "${target%_*}" "${target#*_}")
     # Who moves it out of the queue owns it: this, or the runner.
     if mkdir "$home/running/$item" 2>/dev/null; then
-      if rm "$home/queue/$item" 2>/dev/null; then end "$item" CANCELLED 0 0; else rmdir "$home/running/$item"; fi
+      if rm "$home/queue/$item" 2>/dev/null; then
+        end "$item" CANCELLED 0 0
+        printf '%s\n' "$target"
+      else
+        rmdir "$home/running/$item"
+      fi
       continue
     fi
     : 2>/dev/null >"$home/running/$item/cancel" || continue
+    printf '%s\n' "$target"
     if read -r pid start 2>/dev/null <"$home/running/$item/pid"; then detached end_all "$pid" "$start"; fi
   done
 }

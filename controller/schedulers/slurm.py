@@ -25,7 +25,7 @@ _QUEUE = FORMAT.format(fields="%i|%T|%S|%r|%a|%P|%q|%j")
 _ACCOUNTING = "JobID,State,ExitCode,Start,End,Account,Partition,QOS,JobName"
 _CONFIGURATION = (
     '/^SLURM_VERSION/{print "version " $2} /^MaxArraySize/{print "max_array_size " $2} '
-    '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)}'
+    '/^AccountingStorageType/{print "accounting " ($2 ~ /none/ ? 0 : 1)} /^ClusterName/{print "system " $2}'
 )
 _CANCEL = """cancel_tagged() {
   local listed line key targets=()
@@ -39,7 +39,7 @@ _CANCEL = """cancel_tagged() {
     if [ -n "${named[$key]:-}" ]; then targets+=("$1"); fi
     shift 2
   done
-  if [ "${#targets[@]}" -gt 0 ]; then scancel -- "${targets[@]}"; fi
+  if [ "${#targets[@]}" -gt 0 ]; then scancel -- "${targets[@]}" && printf '%s\\n' "${targets[@]}"; fi
 }""".replace("LISTED", FORMAT.format(fields="%F|%j")).replace("WANTED", FORMAT.format(fields="${1%%_*}|$2"))
 """Whose name holds a line break has no whole record on a line, and none of ours does."""
 # Exact: otherwise nodes of different sizes share a line that shows the smallest.

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Lab:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.site = Here(directory / "work")
+        self.sites = [self.site]
         self.clone = directory / "clone"
         self.repo = directory / "git" / "specs.git"
         self.people: list[Person] = []
@@ -56,18 +57,24 @@ class Lab:
         self.git("push", "-q", str(self.repo), f"HEAD:{branch}")
         return self.git("rev-parse", "HEAD")
 
-    def specs(self, *specs: Mapping[str, Any]) -> dict[str, str]:
-        """Return the files of the cluster and these specs."""
-        return {"cluster.yaml": documents(self.site.cluster()), "jobs.yaml": documents(*specs)}
+    def specs(self, *specs: Mapping[str, Any], clusters: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
+        """Return the files of the clusters, by default the one there is, and these specs."""
+        return {"cluster.yaml": documents(*(clusters or [self.site.cluster()])), "jobs.yaml": documents(*specs)}
 
-    def quick(self, name: str) -> dict[str, Any]:
+    def another_site(self, name: str) -> Here:
+        """Return another work directory, with a scheduler of its own."""
+        made = Here(self.directory / name)
+        self.sites.append(made)
+        return made
+
+    def quick(self, name: str, more: str = "", **fields: Any) -> dict[str, Any]:
         """Return a job that counts itself and ends."""
-        return job(name, self.site.counting(), cluster="there")
+        return job(name, self.site.counting(more), **{"cluster": "there", **fields})
 
-    def long(self, name: str) -> dict[str, Any]:
-        """Return a job that counts itself and runs until ``release``."""
-        wait = f"while [ ! -e {self.directory}/go ]; do sleep 0.2; done"
-        return job(name, self.site.counting(wait), cluster="there")
+    def long(self, name: str, more: str = "", **fields: Any) -> dict[str, Any]:
+        """Return a job that counts itself and runs until ``release``, then does ``more``."""
+        wait = f"while [ ! -e {self.directory}/go ]; do sleep 0.2; done\n{more}".strip()
+        return job(name, self.site.counting(wait), **{"cluster": "there", **fields})
 
     def release(self) -> None:
         """Let the long jobs end."""
@@ -125,13 +132,13 @@ class Lab:
 
     def cancelled(self) -> list[str]:
         """Return the jobs that the scheduler has seen cancelled."""
-        ended = Path(self.site.workdir, "local", "ended")
-        rows = [line.split("|") for line in ended.read_text().splitlines()] if ended.exists() else []
+        records = [Path(site.workdir, "local", "ended") for site in self.sites]
+        rows = [line.split("|") for each in records if each.exists() for line in each.read_text().splitlines()]
         return [row[2] for row in rows if row[3].startswith("CANCEL")]
 
     def running(self) -> int:
         """Return how many jobs the scheduler has running."""
-        return len(list(Path(self.site.workdir, "local", "running").glob("*/pid")))
+        return sum(len(list(Path(site.workdir, "local", "running").glob("*/pid"))) for site in self.sites)
 
     def git(self, *argv: str, where: Path | None = None) -> str:
         """Run git as a person would, untouched by this machine's configuration."""
@@ -146,7 +153,8 @@ class Lab:
         self.release()
         for person in self.people:
             person.close()
-        self.site.end("")
+        for site in self.sites:
+            site.end("")
 
 
 WHO = (("NAME", ""), ("EMAIL", "@example.org"))

@@ -102,3 +102,5 @@ case $root in
   *) die WorkdirInvalid "the work directory is \"$root\" on the cluster, which is no absolute path: set workdir to one that begins with /, or correct the variable that it is made of" ;;
 esac
 base=$root/$instance
+# Where runs were and no new work goes: nothing is made anew there.
+if [ -n "${former:-}" ] && [ ! -d "$base" ]; then die WorkdirGone "$base is gone or not mounted"; fi

@@ -107,6 +107,7 @@ def run_pass(
         instance=INSTANCE,
         now=cluster.now,
         grace_s=GRACE_S,
+        records=before,
     )
     submits = latest_submits(memory, sight.records)
     past = History(

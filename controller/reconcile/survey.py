@@ -1,0 +1,73 @@
+"""The look of a pass: repeated until it is made in the right name, and at all places where runs are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from controller.clusters.cluster import ClusterClient
+from controller.containers.engine import Engine
+from controller.model.conditions import ACTIVE
+from controller.model.resources import Desired
+from controller.model.runs import RunRecord
+from controller.model.sites import is_former
+from controller.planning.results import unread
+from controller.reconcile.clients import Clients
+from controller.reconcile.leases import Leasing
+from controller.reconcile.looking import Seen, Sight, look
+from controller.reconcile.sites import Sites
+from controller.store.journal import Journal
+
+
+def clusters_in_use(records: Mapping[str, RunRecord]) -> set[str]:
+    """Return the clusters on which runs are active, or have results that are still to be read."""
+    return {
+        record.where
+        for record in records.values()
+        if not is_former(record.where) and (record.state in ACTIVE or unread(record.result_faults))
+    }
+
+
+def survey(
+    desired: Desired,
+    leasing: Leasing,
+    sites: Sites,
+    *,
+    journal: Journal,
+    clients: Clients,
+    client_of: Callable[[Desired], Callable[[str], ClusterClient]],
+    engine: Engine,
+    records: Mapping[str, RunRecord],
+    now: float,
+    grace_s: float,
+) -> tuple[Desired, Sight]:
+    """Look at everything; return what is desired with all the places that were looked at, and what was seen."""
+    while True:
+        clients.instance = leasing.instance
+        records = sites.placed(records, desired)
+        desired = sites.reaching(desired, records)
+
+        vet = partial(_vetted, leasing, sites, desired, records)
+        sight = look(
+            desired,
+            journal,
+            client_of(desired),
+            engine,
+            instance=leasing.instance,
+            now=now,
+            grace_s=grace_s,
+            records=records,
+            vet=vet,
+            anew=sites.reached_anew(desired),
+        )
+        if leasing.settled() and sites.settled():
+            return desired, sight
+
+
+def _vetted(
+    leasing: Leasing, sites: Sites, desired: Desired, records: Mapping[str, RunRecord], seen: Seen
+) -> tuple[Seen, Mapping[str, RunRecord]]:
+    """Return what may be concluded from, and where each run is by that."""
+    owned = {name: leasing.vet(each) for name, each in seen.items()}
+    found = sites.judged(owned, desired, records)
+    return found, sites.placed(records, desired)
