@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from controller import __version__
 from controller.cli.exits import INTERRUPTED, NOT_REACHED, READER_LEFT, USAGE
 from controller.cli.verbs import Verbs
 from controller.model.errors import ConfigurationError, ControllerError
@@ -42,7 +43,7 @@ VERBS = {
     table=VERBS,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CONTROLLER"},
 )
-@click.version_option(package_name="controller", message="controller %(version)s")
+@click.version_option(__version__, message="controller %(version)s")
 def cli() -> None:
     """A GitOps controller for containerised experiments on HPC clusters.
 

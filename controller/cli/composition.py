@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from controller import __version__
 from controller.cli.options import Given
 from controller.model.errors import ConfigurationError, WaitingError
 
@@ -99,7 +100,6 @@ def open_reconciler(
     """Yield a reconciler built from the settings; close it afterwards. Without a workshop, a pass waits for all."""
     import socket
 
-    from controller.cli.distribution import version
     from controller.containers.engine import Engine
     from controller.reconcile.clients import Clients
     from controller.reconcile.heartbeats import Heartbeats
@@ -124,7 +124,7 @@ def open_reconciler(
             journal=journal,
             clock=clock,
             host=socket.gethostname(),
-            version=version(),
+            version=__version__,
         ),
         say=say,
         workshop=workshop,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controller.cli.distribution import version
+from controller import __version__
 from controller.cli.options import Given, repository_options
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def command(
         webhook_secret_file=webhook_secret_file or settings.webhook_secret_file,
         watched_ref=f"refs/heads/{settings.branch}" if settings.branch else None,
         own_refs=tuple(f"refs/heads/{name}" for name in (settings.status_branch, branch_of(settings.status_branch))),
-        version=version(),
+        version=__version__,
     )
     workshop = Workshop(_PATIENCE_S)
     with open_reconciler(settings, say=lambda key, text: None, workshop=workshop) as reconciler:

@@ -20,6 +20,7 @@ from controller.model.observed import (
     RunLock,
     SifSeen,
 )
+from controller.model.versions import NewerVersionError, refuse_later
 from controller.schedulers.dialect import GarbledOutput, Scheduler
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ def read_observation(
         try:
             return read(part.text)
         except (GarbledOutput, ValueError, TypeError, AttributeError, LookupError) as error:
-            faults[name] = f"unreadable answer: {error}"
+            faults[name] = str(error) if isinstance(error, NewerVersionError) else f"unreadable answer: {error}"
             return None
 
     place = take("place", _pairs) or {}
@@ -169,6 +170,7 @@ def _event(body: str, *, spool_file: str) -> RunEvent | None:
     """Read one event; None for a line that no run of ours wrote."""
     try:
         value: dict[str, Any] = json.loads(body)
+        refuse_later(value, f"what run {value['run']} says of itself")
         return RunEvent(
             run=str(value["run"]),
             kind=EventKind(value["kind"]),
@@ -182,6 +184,8 @@ def _event(body: str, *, spool_file: str) -> RunEvent | None:
             outputs={str(path): b64decode(text) for path, text in value.get("outputs", {}).items()},
             spool_file=spool_file,
         )
+    except NewerVersionError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -218,6 +222,7 @@ def _read_batches(text: str) -> dict[str, BatchRecord]:
         elif fields[0] == "batch":
             _, batch, tries, job_id, manifest = fields
             body = json.loads(manifest)
+            refuse_later(body, f"manifest.json of submission {batch}")
             records[batch] = BatchRecord(
                 batch=batch,
                 present=True,
@@ -250,6 +255,7 @@ def _lock(text: str) -> RunLock | None:
     """Read a run's lock; None for one that somebody has damaged: its submission tells of the run too."""
     try:
         value = json.loads(text)
+        refuse_later(value, f"run.lock.json of {value['run']}")
         return RunLock(
             run=value["run"],
             job=value["job"],
@@ -260,5 +266,7 @@ def _lock(text: str) -> RunLock | None:
             index=int(value["index"]),
             commit=value["commit"],
         )
-    except (ValueError, TypeError, LookupError):
+    except NewerVersionError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError):
         return None

@@ -39,8 +39,8 @@ def submission_files(
         "commit": batch.runs[0].run.commit,
         "image": batch.image.identity if batch.image else "",
         "runs": [planned.run.id for planned in batch.runs],
-        "digests": [planned.run.digest for planned in batch.runs],
-        "keys": [planned.run.key for planned in batch.runs],
+        "digests": [planned.run.place.digest for planned in batch.runs],
+        "keys": [planned.run.place.key for planned in batch.runs],
     }
     tasks = "".join(_task_line(batch, index, planned, root, instance) for index, planned in enumerate(batch.runs))
     return {
@@ -106,9 +106,9 @@ def _task_line(batch: SubmitBatch, index: int, planned: PlannedRun, root: str, i
     run = planned.run
     lock = {
         "run": run.id,
-        "job": run.job,
-        "key": run.key,
-        "digest": run.digest,
+        "job": run.place.job,
+        "key": run.place.key,
+        "digest": run.place.digest,
         "attempt": run.attempt,
         "batch": batch.batch,
         "index": index,

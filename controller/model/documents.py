@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.model.conditions import Condition, ResourceStatus, TaskState, TaskStatus, Truth
+from controller.model.versions import refuse_later
 
 
 def to_document(status: ResourceStatus) -> dict[str, Any]:
@@ -40,9 +41,11 @@ def from_document(document: Any) -> ResourceStatus:
     """Return the status that a document describes. Keys that are not known are passed over, for newer writers.
 
     Raises:
+        NewerVersionError: a later version wrote it.
         ValueError: something is missing or of another type; the message names it.
     """
     top = _mapping(document, "the document")
+    refuse_later(top, f"the status of {top.get('kind')}/{top.get('name')}")
     details = _mapping(top.get("details", {}), "details")
     labels = _mapping(top.get("labels", {}), "labels")
     return ResourceStatus(

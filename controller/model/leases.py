@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from controller.model.sites import NOWHERE, Whereabouts, read_whereabouts, whereabouts_document
+from controller.model.versions import NewerVersionError
 
 VERSION = 1
 """Version of both documents. A reader passes over keys that it does not know, and refuses a later version."""
@@ -27,10 +28,6 @@ class Choice(StrEnum):
     """The repository moved, or another branch or account takes over: go on as the recorded instance."""
     NEW = "--new-instance"
     """It is another one, such as a fork: an instance of its own."""
-
-
-class NewerVersionError(ValueError):
-    """A record was written by a later version of the controller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

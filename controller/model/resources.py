@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from controller.model.files import FileSet, Source
 from controller.model.images import Image
@@ -163,6 +164,14 @@ class LateValue:
     what: str
 
 
+class Place(NamedTuple):
+    """Under which job, task key and digest runs are known."""
+
+    job: str
+    key: str
+    digest: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One point of a job's matrix; a job without a matrix has the one task whose key is "".
@@ -184,6 +193,8 @@ class Task:
     point: Mapping[str, str] = field(default_factory=dict)
     """The task's values of the matrix as text, by name."""
     suspended: bool = False
+    earlier: tuple[Place, ...] = ()
+    """Under what else runs of this very task may be known: by an earlier name (``was``), by an earlier recipe."""
 
     @property
     def id(self) -> str:
@@ -228,6 +239,8 @@ class Job:
     """Words to find it by; no part of any digest, as with all kinds."""
     notice: str = ""
     """What a person should know of its files, such as that some of them are not in the commit."""
+    was: tuple[str, ...] = ()
+    """Names that the job had earlier, as its spec says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.model.conditions import TaskState
 from controller.model.digests import digest_of, short
 from controller.model.observed import NOTHING_CHARGED, Charged
-from controller.model.resources import OnRemove, Resources, Task, task_id_of
+from controller.model.resources import OnRemove, Place, Resources, Task, task_id_of
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
 SLUG_LENGTH = 60
@@ -22,7 +22,7 @@ SLUG_LENGTH = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One attempt at one task."""
+    """One attempt at one task. ``job``, ``key`` and ``digest`` are those of the task that it counts for now."""
 
     job: str
     key: str
@@ -30,11 +30,28 @@ class Run:
     attempt: int
     cluster: str
     commit: str
+    begun_as: Place | None = None
+    """Under what it was begun, where that is another: its task was renamed, or its digest has another recipe."""
+
+    @property
+    def place(self) -> Place:
+        """Under what the run was begun, for ever: its directory, and all that is written down of it, say so."""
+        return self.begun_as or Place(self.job, self.key, self.digest)
 
     @property
     def id(self) -> str:
-        """Path below ``runs/``: known from job, task, digest and attempt alone."""
-        return f"{task_directory(self.job, self.key, self.digest)}/{self.attempt}"
+        """Path below ``runs/``: known from job, task, digest and attempt alone, as they were when it was begun."""
+        return f"{task_directory(*self.place)}/{self.attempt}"
+
+    def counting_for(self, place: Place) -> Run:
+        """Return the same run as one of the task at another place."""
+        job, key, digest = place
+        begun_as = None if place == self.place else self.place
+        return replace(self, job=job, key=key, digest=digest, begun_as=begun_as)
+
+    def as_begun(self) -> Run:
+        """Return the run under the names that it was begun under."""
+        return self.counting_for(self.place)
 
     @property
     def task_id(self) -> str:

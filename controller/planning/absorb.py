@@ -166,7 +166,8 @@ def _at(record: RunRecord, observation: ClusterObservation) -> RunRecord:
 
 def _record_of(batch: BatchRecord, index: int, run_id: str, cluster: str, now: float) -> RunRecord:
     run = Run(
-        job=batch.job,
+        # A batch may hold runs that were begun under an earlier name of its job.
+        job=run_id.partition("/")[0],
         key=batch.keys[index],
         digest=batch.digests[index],
         attempt=int(run_id.rpartition("/")[2]),

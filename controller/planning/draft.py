@@ -11,7 +11,7 @@ from controller.model.observed import ClusterObservation, Observed
 from controller.model.plans import Action, Failure
 from controller.model.resources import Cluster, Desired, Job, Task
 from controller.model.runs import RunRecord
-from controller.planning.history import History
+from controller.planning.history import History, rank_of
 from controller.planning.rate import free_at
 from controller.planning.verdicts import Wait, time_text
 
@@ -67,7 +67,7 @@ class Draft:
                 active[run.job].append(record)
                 by_task[(run.job, run.key)].append(record)
         for records in attempts.values():
-            records.sort(key=lambda record: record.run.attempt)
+            records.sort(key=rank_of)
         self.attempts, self.active_by_job, self.active_by_task = dict(attempts), dict(active), dict(by_task)
         self.tasks = {(job.name, task.key): task for job in self.desired.jobs.values() for task in job.tasks}
 

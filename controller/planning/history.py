@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from controller.model.conditions import ACTIVE, ResourceStatus
+from controller.model.conditions import ACTIVE, ResourceStatus, TaskState
 from controller.model.plans import Failure, Trial
 from controller.model.runs import RunRecord
 
@@ -47,11 +47,19 @@ class History:
 
 
 def latest_by_task(records: Iterable[RunRecord]) -> dict[tuple[str, str, str], RunRecord]:
-    """Return the record with the highest attempt for each (job, key, digest)."""
+    """Return the record that counts for each (job, key, digest): the last in order of attempt."""
     latest: dict[tuple[str, str, str], RunRecord] = {}
     for record in records:
         run = record.run
         place = (run.job, run.key, run.digest)
-        if place not in latest or latest[place].run.attempt < run.attempt:
+        if place not in latest or rank_of(latest[place]) < rank_of(record):
             latest[place] = record
     return latest
+
+
+def rank_of(record: RunRecord) -> tuple[bool, int, bool]:
+    """Return by what the runs of one task are put in order: their attempts.
+
+    Runs that were begun under different names have attempts of the same number: what has succeeded stays so.
+    """
+    return record.state is TaskState.SUCCEEDED, record.run.attempt, record.run.begun_as is None

@@ -14,6 +14,7 @@ from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskSt
 from controller.model.observed import Charged, Observed
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import Run, RunRecord
+from controller.planning.carried import Carried, place_in
 from controller.planning.history import History, latest_by_task
 from controller.planning.readiness import cluster_fault
 from controller.planning.verdicts import Verdict, Wait, seconds_of, time_text
@@ -60,16 +61,8 @@ def to_keep(recalled: Mapping[str, RunRecord], desired: Desired, observed: Obser
     ]
 
 
-def place_in(status: ResourceStatus, task_id: str) -> tuple[str, str]:
-    """Return job and key of a task of a published resource: ``bands/relax/lr=0.1`` is ``bands.relax``, ``lr=0.1``."""
-    rest = task_id.removeprefix(status.name).removeprefix("/")
-    if status.kind != "Workflow":
-        return status.name, rest
-    step, _, key = rest.partition("/")
-    return f"{status.name}.{step}", key
-
-
 def _published(desired: Desired, observed: Observed, published: Mapping[str, ResourceStatus]) -> Iterator[Published]:
+    carried = Carried(desired)
     digests = {(job.name, task.key): task.digest for job in desired.jobs.values() for task in job.tasks}
     there = {owner_of(name) for name in desired.jobs}
     for key, status in sorted(published.items()):
@@ -77,13 +70,14 @@ def _published(desired: Desired, observed: Observed, published: Mapping[str, Res
         unreadable = key in desired.broken and key not in there
         for entry in status.tasks:
             job, name = place_in(status, entry.id)
-            wanted = unreadable or digests.get((job, name)) == entry.digest
+            run = carried.run(
+                Run(job=job, key=name, digest=entry.digest, attempt=entry.attempt, cluster="", commit=status.commit)
+            )
+            wanted = unreadable or digests.get((run.job, run.key)) == run.digest
             if not entry.digest or entry.attempt < 1 or not (entry.state in ACTIVE or wanted):
                 continue
-            cluster = entry.cluster or _cluster_of(job, status, desired)
-            run = Run(
-                job=job, key=name, digest=entry.digest, attempt=entry.attempt, cluster=cluster, commit=status.commit
-            )
+            cluster = entry.cluster or _cluster_of(run.job, status, desired)
+            run = replace(run, cluster=cluster)
             yield Published(run=run, entry=entry, fault=_fault_of(cluster, desired, observed))
 
 

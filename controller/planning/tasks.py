@@ -11,8 +11,9 @@ from controller.model.digests import digest_of
 from controller.model.plans import Hold
 from controller.model.resources import Desired, Job, Task, owner_of
 from controller.model.runs import RunRecord
+from controller.planning.carried import WAS, place_in
 from controller.planning.history import History, latest_by_task
-from controller.planning.recall import Sightings, place_in
+from controller.planning.recall import Sightings
 from controller.planning.results import unread
 from controller.planning.verdicts import PROGRESSING, SETTLED, Verdict, Wait, conditions, time_text, with_problem
 
@@ -89,6 +90,7 @@ def work_status(
 def _details(jobs: Sequence[Job], leaving: Sequence[RunRecord]) -> dict[str, str]:
     notices = dict.fromkeys(job.notice for job in jobs if job.notice)
     details = {"files": "; ".join(notices)} if notices else {}
+    details |= {WAS.format(job.name): ", ".join(job.was) for job in jobs if job.was}
     details |= {TICK_OF.format(job.name): job.tick for job in jobs if job.tick is not None}
     if leaving:
         details["previous_runs"] = ", ".join(f"{r.id} {r.state}" for r in leaving)

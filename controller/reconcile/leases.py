@@ -19,7 +19,6 @@ from controller.model.errors import ControllerError, NotOursError, TransientErro
 from controller.model.failpoints import failpoint
 from controller.model.leases import (
     Lease,
-    NewerVersionError,
     Ownership,
     Spot,
     lease_text,
@@ -28,6 +27,7 @@ from controller.model.leases import (
 from controller.model.observed import ClusterObservation
 from controller.model.runs import RunRecord, place_of
 from controller.model.sites import NOWHERE, Whereabouts, is_former
+from controller.model.versions import NewerVersionError
 from controller.planning.leases import Asked, Known, decide
 from controller.reconcile.ownership import held, own, too_new, verdict_on
 from controller.reconcile.settings import Settings

@@ -18,6 +18,7 @@ from controller.model.resources import Desired, Metric
 from controller.model.runs import RunRecord
 from controller.model.sites import cluster_in, instance_in
 from controller.planning.absorb import absorb, acknowledged, strangers
+from controller.planning.carried import Carried
 from controller.planning.results import unread
 from controller.planning.stuck import beyond_any_node
 from controller.planning.trials import gate_of
@@ -58,13 +59,16 @@ def look(
     records: Mapping[str, RunRecord],
     vet: Callable[[Seen], tuple[Seen, Mapping[str, RunRecord]]] | None = None,
     anew: Collection[str] = (),
+    carried: Carried | None = None,
 ) -> Sight:
     """Look at everything once, all clusters at the same time. Writes nothing.
 
     ``vet`` replaces what was seen of a cluster that may not be acted on, before anything is concluded from it, and
-    returns the records with where each run is. ``anew`` names clusters whose versions and limits are asked for anew.
+    returns the records with where each run is. ``anew`` names clusters whose versions and limits are asked for anew;
+    ``carried`` says what runs count for that were begun under other names.
     """
-    metrics = {job.name: job.results.metrics for job in desired.jobs.values()}
+    carried = carried or Carried(desired)
+    metrics = {name: job.results.metrics for job in desired.jobs.values() for name in (*job.was, job.name)}
     names = [*desired.clusters, *desired.retired]
     asks = {
         name: _ask_of(
@@ -98,7 +102,7 @@ def look(
             unknown.add(name)
     return Sight(
         observed=Observed(engine=engine_seen, clusters=observations),
-        records=_with_removal(updated, desired),
+        records=_with_removal(carried.records(updated), desired),
         acknowledged=acks,
         strangers=frozenset(unknown),
     )

@@ -11,12 +11,12 @@ from controller.model.errors import ControllerError, NotOursError, TransientErro
 from controller.model.leases import (
     Choice,
     Lease,
-    NewerVersionError,
     Ownership,
     owner_text,
     read_owner,
 )
 from controller.model.observed import ClusterObservation
+from controller.model.versions import NewerVersionError
 from controller.planning.leases import Asked, Known, elsewhere, judge
 from controller.repository.identity import same_repository
 

@@ -132,6 +132,7 @@ class Reconciler:
             client_of=self._client_of,
             engine=self._engine,
             records=before,
+            published=memory.statuses,
             now=now,
             grace_s=settings.grace_s,
         )

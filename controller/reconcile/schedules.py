@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 
 from controller.model.conditions import ACTIVE
 from controller.model.digests import digest_of
-from controller.model.resources import Desired, Job
+from controller.model.resources import Desired, Job, Task
 from controller.model.runs import RunRecord
+from controller.planning.carried import Carried
 from controller.specs import cron
 
 
@@ -31,12 +32,13 @@ def with_ticks(
     desired: Desired, known: Mapping[str, Clockwork], runs: Mapping[str, RunRecord], *, now: float
 ) -> tuple[Desired, dict[str, Clockwork]]:
     """Return the desired state with every scheduled job at its time, and what to remember by job name."""
-    busy = {record.run.job for record in runs.values() if record.state in ACTIVE}
+    carried = Carried(desired)
+    busy = {carried.run(record.run).job for record in runs.values() if record.state in ACTIVE}
     jobs, remembered = dict(desired.jobs), {}
     for name, job in desired.jobs.items():
         if job.schedule is None:
             continue
-        clockwork = known.get(name)
+        clockwork = next((known[each] for each in (name, *job.was) if each in known), None)
         if clockwork is None or clockwork.schedule != job.schedule:
             clockwork = Clockwork(schedule=job.schedule, since=now, tick=clockwork.tick if clockwork else None)
         if name not in busy and not job.suspend:
@@ -51,5 +53,9 @@ def _at(job: Job, tick: float | None) -> Job:
     if tick is None:
         return job
     text = datetime.fromtimestamp(tick, UTC).strftime("%Y-%m-%dT%H:%MZ")
-    tasks = tuple(replace(task, digest=digest_of([task.digest, text])) for task in job.tasks)
-    return replace(job, tasks=tasks, tick=text)
+    return replace(job, tasks=tuple(_task_at(task, text) for task in job.tasks), tick=text)
+
+
+def _task_at(task: Task, text: str) -> Task:
+    earlier = tuple(place._replace(digest=digest_of([place.digest, text])) for place in task.earlier)
+    return replace(task, digest=digest_of([task.digest, text]), earlier=earlier)

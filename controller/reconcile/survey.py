@@ -7,10 +7,11 @@ from functools import partial
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
-from controller.model.conditions import ACTIVE
+from controller.model.conditions import ACTIVE, ResourceStatus
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.model.sites import is_former
+from controller.planning.carried import Carried, told_in
 from controller.planning.results import unread
 from controller.reconcile.clients import Clients
 from controller.reconcile.leases import Leasing
@@ -38,10 +39,16 @@ def survey(
     client_of: Callable[[Desired], Callable[[str], ClusterClient]],
     engine: Engine,
     records: Mapping[str, RunRecord],
+    published: Mapping[str, ResourceStatus],
     now: float,
     grace_s: float,
 ) -> tuple[Desired, Sight]:
-    """Look at everything; return what is desired with all the places that were looked at, and what was seen."""
+    """Look at everything; return what is desired with all the places that were looked at, and what was seen.
+
+    ``published`` is what the status branch says, where this controller may know less.
+    """
+    carried = Carried(desired, told_in(published))
+    records = carried.records(records)
     while True:
         clients.instance = leasing.instance
         records = sites.placed(records, desired)
@@ -59,6 +66,7 @@ def survey(
             records=records,
             vet=vet,
             anew=sites.reached_anew(desired),
+            carried=carried,
         )
         if leasing.settled() and sites.settled():
             return desired, sight

@@ -17,6 +17,8 @@ from urllib.parse import quote, unquote
 
 from controller.model.conditions import ResourceStatus
 from controller.model.documents import from_document, to_document
+from controller.model.errors import StalledError
+from controller.model.versions import NewerVersionError
 from controller.repository.readme import render_readme
 
 README = "README.md"
@@ -97,7 +99,10 @@ def read_status(path: str, read: Callable[[str], bytes]) -> ResourceStatus:
         if _digest(data) != digest:
             raise ValueError(f"part {number} of the tasks is not the one that was written")
         document["tasks"] += json.loads(data)
-    return from_document(document)
+    try:
+        return from_document(document)
+    except NewerVersionError as error:
+        raise StalledError("NewerStatus", f"status branch: {error}; nothing was done") from error
 
 
 def obsolete(files: Iterable[str], rendered: Mapping[str, bytes]) -> list[str]:

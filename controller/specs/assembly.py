@@ -5,7 +5,7 @@ Shared by the modules that turn one kind each into resources. Must not know any 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.model.files import FileEntry, Source
@@ -18,12 +18,10 @@ from controller.specs.nearest import did_you_mean, printable
 from controller.specs.outside import Answer
 from controller.specs.outside import Source as Outside
 from controller.specs.partial import touches
+from controller.specs.recipes import RECIPES, Recipe
 from controller.specs.tree import Tree
 from controller.specs.verdicts import Spec, VerdictCache
 from controller.specs.yaml_loader import MAX_BYTES, Path
-
-DIGEST_VERSION = 1
-"""Part of every digest: raising it makes everything run and build again."""
 
 
 class InvalidError(Exception):
@@ -63,6 +61,7 @@ class Assembly:
     tree: Tree
     files: Files
     problems: list[Problem]
+    recipes: Sequence[Recipe] = RECIPES
     known: frozenset[str] = frozenset()
     """``Kind/name`` of everything that the commit holds, valid or not."""
     suspects: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +79,8 @@ class Assembly:
     clusters: dict[str, Cluster] = field(default_factory=dict)
     cluster_specs: dict[str, Spec] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
+    identities: dict[tuple[str, int], str] = field(default_factory=dict)
+    """Name of an image and version of a recipe for images -> its identity by that."""
     jobs: dict[str, Job] = field(default_factory=dict)
     workflows: dict[str, Workflow] = field(default_factory=dict)
 

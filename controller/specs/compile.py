@@ -8,6 +8,7 @@ and what needs it. Must not decide what is done about anything.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.model.files import FileEntry
@@ -22,6 +23,7 @@ from controller.specs.images import add_image, examine_image, sources_of
 from controller.specs.nearest import printable
 from controller.specs.outside import Resolve, offline
 from controller.specs.parse import parse_blob
+from controller.specs.recipes import RECIPES, Recipe
 from controller.specs.schemas import schema_version
 from controller.specs.tree import Tree
 from controller.specs.verdicts import Broken, Spec, Verdict, VerdictCache, from_bytes, to_bytes
@@ -31,7 +33,9 @@ from controller.specs.yaml_loader import MAX_BYTES
 _RENAME = "rename it (git mv) to a name in UTF-8 without control characters"
 
 
-def load(tree: Tree, *, cache: VerdictCache | None = None, resolve: Resolve = offline) -> Desired:
+def load(
+    tree: Tree, *, cache: VerdictCache | None = None, resolve: Resolve = offline, recipes: Sequence[Recipe] = RECIPES
+) -> Desired:
     """Return everything that one commit asks for, and every problem of every file, sorted by place.
 
     With a ``cache``, only blobs that it does not know are parsed. ``resolve`` tells what is in force outside of the
@@ -40,7 +44,7 @@ def load(tree: Tree, *, cache: VerdictCache | None = None, resolve: Resolve = of
     files = Files(tree)
     candidates, problems = spec_files(tree, files.entries)
     checker = Checker()
-    compiler = _Compiler(tree, files, problems, resolve, cache)
+    compiler = _Compiler(tree, files, problems, resolve, cache, recipes)
     for entry in candidates:
         compiler.take(entry, _verdict(tree, entry, checker, cache))
     return compiler.desired()
@@ -95,6 +99,7 @@ class _Compiler:
     problems: list[Problem]
     resolve: Resolve
     cache: VerdictCache | None
+    recipes: Sequence[Recipe]
     files_read: int = 0
     documents: dict[str, list[_Placed]] = field(default_factory=lambda: defaultdict(list))
     partials: list[PlacedSpec] = field(default_factory=list)
@@ -129,6 +134,7 @@ class _Compiler:
             suspects=self.suspects,
             unread=self.unread,
             cache=self.cache,
+            recipes=self.recipes,
         )
         single = self._without_duplicates(assembly)
         for known in (*single, *self.documents):

@@ -9,7 +9,7 @@ from controller.model.digests import digest_of
 from controller.model.files import FileSet
 from controller.model.images import Build, Image, ImageTest, Origin, RegistryImage, SifFile
 from controller.specs.absent import Absent
-from controller.specs.assembly import DIGEST_VERSION, Assembly, InvalidError, PlacedSpec
+from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.dockerfiles import buildkit_only_in
 from controller.specs.filesets import EscapeError, Files, MissingPathError, normal
 from controller.specs.ignore import BadPatternError
@@ -52,13 +52,14 @@ def add_image(assembly: Assembly, document: PlacedSpec) -> None:
     if origin is None:
         raise InvalidError
     missing = _missing(assembly, document, origin, answer)
-    covered: dict[str, Any] = {"version": DIGEST_VERSION, **_said_by(origin)}
-    if "rebuild" in data:
-        covered["rebuild"] = str(data["rebuild"])
+    kind, said = _said_by(origin)
+    said["rebuild"] = str(data["rebuild"]) if "rebuild" in data else None
+    identities = {recipe.images: digest_of(recipe.covered(kind, said)) for recipe in assembly.recipes}
+    assembly.identities |= {(document.spec.name, version): each for version, each in identities.items()}
     assembly.images[document.spec.name] = Image(
         name=document.spec.name,
         source=assembly.source(document),
-        identity=digest_of(covered),
+        identity=identities[assembly.recipes[0].images],
         origin=origin,
         test=test,
         rebuild=str(data.get("rebuild", "")),
@@ -168,11 +169,8 @@ def sources_of(documents: Mapping[str, PlacedSpec]) -> list[Source]:
     return [source for source in found if source is not None]
 
 
-def _said_by(origin: Origin) -> dict[str, Any]:
-    """Return what the identity covers (docs/decisions/0002 and 0040): contents, and never where they are kept.
-
-    A key more for a build than these four would give every image a new identity.
-    """
+def _said_by(origin: Origin) -> tuple[str, dict[str, Any]]:
+    """Return what the identity covers (docs/decisions/0002 and 0040): contents, and never where they are kept."""
     match origin:
         case Build():
             said: dict[str, Any] = {
@@ -180,12 +178,13 @@ def _said_by(origin: Origin) -> dict[str, Any]:
                 "dockerfile": origin.dockerfile,
                 "args": dict(origin.args),
                 "target": origin.target,
+                "values": dict(origin.values) if origin.template else None,
             }
-            return {**said, "values": dict(origin.values)} if origin.template else said
+            return "build", said
         case RegistryImage():
-            return {"from": origin.known_as or origin.digest or origin.reference}
+            return "from", {"from": origin.known_as or origin.digest or origin.reference}
         case SifFile():
-            return {"sif": origin.path, "sha256": origin.sha256}
+            return "sif", {"sif": origin.path, "sha256": origin.sha256}
         case _:
             assert_never(origin)
 

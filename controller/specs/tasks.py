@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller.model.digests import digest_of
 from controller.model.resources import LateValue, Task
 from controller.specs import lookups
-from controller.specs.assembly import DIGEST_VERSION
 from controller.specs.keys import escaped
 from controller.specs.matrix import Points
+from controller.specs.recipes import RECIPES, Recipe
 from controller.specs.shells import words_of
 from controller.specs.units import Unit
 
@@ -41,6 +41,9 @@ class Surroundings:
     needs: Mapping[str, str]
     """Job that is needed to the digest of all of its tasks."""
     late: tuple[LateValue, ...]
+    recipe: Recipe = RECIPES[0]
+    spelling: Mapping[str, str] = field(default_factory=dict)
+    """Look-up that waits for a run, as it is spelt now, to how it was spelt."""
 
 
 def tasks_of(unit: Unit, points: Points | None, around: Surroundings) -> tuple[Task, ...]:
@@ -49,37 +52,37 @@ def tasks_of(unit: Unit, points: Points | None, around: Surroundings) -> tuple[T
     Raises:
         AmbiguousError: see there.
     """
-    command = lookups.cut(unit.data["command"].rstrip("\n"), around.values)
+    command = _as_spelt(lookups.cut(unit.data["command"].rstrip("\n"), around.values), around)
     env = {
-        key: lookups.cut(text, around.values, quote=lookups.verbatim) for key, text in unit.data.get("env", {}).items()
+        key: _as_spelt(lookups.cut(text, around.values, quote=lookups.verbatim), around)
+        for key, text in unit.data.get("env", {}).items()
     }
     if points is None:
         return (_single(unit, command[0], {key: parts[0] for key, parts in env.items()}, around),)
     return tuple(_each(unit, command, env, points, around))
 
 
+def _as_spelt(parts: list[str], around: Surroundings) -> list[str]:
+    for now, then in around.spelling.items():
+        parts[::2] = [part.replace(now, then) for part in parts[::2]]
+    return parts
+
+
 def _single(unit: Unit, command: str, env: dict[str, str], around: Surroundings) -> Task:
-    hashed: dict[str, Any] = {
-        "version": DIGEST_VERSION,
-        "command": command,
-        "env": env,
+    said = {"command": command, "env": env, "rerun": unit.data.get("rerun"), **_said_of_all(unit, around)}
+    digest = digest_of(around.recipe.covered("task", said))
+    return Task(job=unit.name, key="", command=command, env=env, digest=digest, late=around.late)
+
+
+def _said_of_all(unit: Unit, around: Surroundings) -> dict[str, Any]:
+    """Return what every digest covers. A shell that the spec does not name is none of it (docs/decisions/0071)."""
+    return {
         "image": around.image,
         "files": around.files,
-        "rerun": unit.data.get("rerun"),
+        "needs": dict(around.needs),
+        "binds": list(unit.data.get("binds", ())),
+        "shell": list(words_of(unit.data["shell"])) if "shell" in unit.data else None,
     }
-    if around.needs:
-        hashed["needs"] = dict(around.needs)
-    hashed |= _said_besides(unit)
-    return Task(job=unit.name, key="", command=command, env=env, digest=digest_of(hashed), late=around.late)
-
-
-def _said_besides(unit: Unit) -> dict[str, Any]:
-    """What the command finds in its container, and its shell; nothing where the spec says nothing of them.
-
-    So a default is no part of a digest, neither the cluster's nor ours (docs/decisions/0071).
-    """
-    said: dict[str, Any] = {"binds": list(unit.data["binds"])} if unit.data.get("binds") else {}
-    return said | ({"shell": list(words_of(unit.data["shell"]))} if "shell" in unit.data else {})
 
 
 def _each(
@@ -96,16 +99,7 @@ def _each(
     of_all = None if rerun is None or isinstance(rerun, dict) else digest_of(rerun)
     # The order of axes and variables in the file is not part of a digest.
     sorted_axes = sorted(range(len(axes)), key=lambda index: axes[index])
-    constant = {
-        "version": DIGEST_VERSION,
-        "axes": sorted(axes),
-        "env": names,
-        "image": around.image,
-        "files": around.files,
-        "needs": dict(around.needs),
-        **_said_besides(unit),
-    }
-    base = digest_of(constant)
+    base = digest_of(around.recipe.covered("sweep", {"axes": sorted(axes), "env": names, **_said_of_all(unit, around)}))
     make_command = _Template(command, axes)
     makers = [(name, _Template(parts, axes)) for name, parts in env.items() if len(parts) > 1]
     openings = sum(part.count(_OPENING) for parts in (command, *env.values()) for part in parts)

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from controller.model.digests import digest_of
 from controller.model.files import FileSet
 from controller.model.images import Image
 from controller.model.resources import Cluster, Job, LateValue, OnChange, OnRemove, Workflow
 from controller.specs import decode, matrix
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
+from controller.specs.earlier import Lineage, Made
 from controller.specs.filesets import EscapeError, MissingPathError
 from controller.specs.graph import drawn, ordered
 from controller.specs.nearest import shown
 from controller.specs.needs import keys_of, late_values, needed
-from controller.specs.tasks import AmbiguousError, Surroundings, tasks_of
+from controller.specs.tasks import AmbiguousError
 from controller.specs.units import Unit, units_of
 
 
@@ -35,12 +35,12 @@ def add_work(assembly: Assembly, documents: Mapping[str, PlacedSpec]) -> None:
         for key in cycle:
             _report_cycle(assembly, documents[key], ("needs",), names, key.partition("/")[2])
             assembly.broken.add(key)
-    digests: dict[str, str] = {}
+    lineage = Lineage(assembly.identities, assembly.recipes)
     for key in order:
         if key in assembly.broken:
             continue
         try:
-            _add(assembly, documents[key], digests)
+            _add(assembly, documents[key], lineage)
         except InvalidError:
             assembly.broken.add(key)
     for key in in_cycles:
@@ -67,7 +67,7 @@ def _report_cycle(
     return assembly.invalid(document, (*path, own.index(following)), message, "remove one of these needs")
 
 
-def _add(assembly: Assembly, document: PlacedSpec, digests: dict[str, str]) -> None:
+def _add(assembly: Assembly, document: PlacedSpec, lineage: Lineage) -> None:
     """Add a Job, or a Workflow with all of its steps."""
     spec = document.spec
     units = {unit.step or "": unit for unit in units_of(spec.kind, spec.name, spec.data)}
@@ -83,7 +83,7 @@ def _add(assembly: Assembly, document: PlacedSpec, digests: dict[str, str]) -> N
             _looked_up(assembly, replace(document, partial=True), units[step])
             continue
         try:
-            job = _job(assembly, document, units[step], digests)
+            job = _job(assembly, document, units[step], lineage)
         except InvalidError as error:
             wrong = error
         else:
@@ -141,7 +141,7 @@ def _looked_up(assembly: Assembly, document: PlacedSpec, unit: Unit) -> _LookedU
     return _LookedUp(valid=not wrong, cluster=cluster, files=files, needs=needs, late=late)
 
 
-def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str, str]) -> Job:
+def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, lineage: Lineage) -> Job:
     data = unit.data
     found = _looked_up(assembly, document, unit)
     cluster, files, jobs, late = found.cluster, found.files, found.needs, found.late
@@ -151,19 +151,17 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, digests: dict[str
     resources = decode.resources({**defaults, **data.get("resources", {})})
     retries = decode.retries(data.get("retries", 0))
     image = assembly.images[data["image"]] if "image" in data else None
-    for name in jobs:
-        if name not in digests:
-            digests[name] = digest_of(sorted(task.digest for task in assembly.jobs[name].tasks))
-    around = Surroundings(
+    made = Made(
+        unit=unit,
+        points=matrix.expand(data["matrix"]) if "matrix" in data else None,
         values=_values(document, unit, cluster, image),
-        image=image.identity if image else None,
+        image=image.name if image else None,
         files=files.tree if files else None,
-        needs={name: digests[name] for name in jobs},
+        needs=jobs,
         late=late,
     )
-    points = matrix.expand(data["matrix"]) if "matrix" in data else None
     try:
-        tasks = tasks_of(unit, points, around)
+        tasks = lineage.tasks(made)
     except AmbiguousError as error:
         message = f"in task {shown(str(error))}, its texts make up a look-up that is not written in them"
         raise assembly.invalid(document, unit.path("matrix"), message, 'keep "$" and "{{" out of the values') from error

@@ -12,18 +12,23 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controller.model.conditions import TaskState
-from controller.model.observed import Charged
+from controller import __version__
+from controller.model.errors import StalledError
 from controller.model.plans import Failure
-from controller.model.resources import Gpus, OnRemove, Resources
-from controller.model.runs import Run, RunRecord
+from controller.model.runs import RunRecord
 from controller.planning.rate import recent
+from controller.store.records import failure_text, read_failure, read_record, record_text
 
-_VERSION = 1
+VERSION = 1
+"""Raised where a reader of the version before would go wrong. What it would only not know of raises nothing."""
+_MIGRATIONS: Mapping[int, str] = {}
+"""Version -> the statements that lead from it to the next one."""
+_WRITTEN_BY = "controller_version"
+"""The fact that names the version of the controller that had the journal last."""
 _SCHEMA = """
 CREATE TABLE runs (id TEXT PRIMARY KEY, cluster TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL);
 CREATE TABLE failures (key TEXT PRIMARY KEY, failure TEXT NOT NULL);
@@ -54,7 +59,7 @@ class Journal:
         try:
             return _connect(self._path)
         except sqlite3.DatabaseError:
-            # Damaged or of another version: kept for a person to look at, and made anew.
+            # Damaged: kept for a person to look at, and made anew.
             self._path.rename(self._path.with_name(f"{self._path.name}.unreadable-{time.time_ns()}"))
             for tail in ("-wal", "-shm"):
                 self._path.with_name(self._path.name + tail).unlink(missing_ok=True)
@@ -76,11 +81,11 @@ class Journal:
 
     def runs(self) -> dict[str, RunRecord]:
         """Return every run by id."""
-        return {run_id: _read_record(text) for run_id, text in self._all("SELECT id, record FROM runs")}
+        return {run_id: read_record(run_id, text) for run_id, text in self._all("SELECT id, record FROM runs")}
 
     def save_runs(self, records: Iterable[RunRecord]) -> None:
         """Write records, all or none."""
-        rows = [(record.id, record.run.cluster, record.state.value, json.dumps(asdict(record))) for record in records]
+        rows = [(record.id, record.run.cluster, record.state.value, record_text(record)) for record in records]
         if rows:
             with self._change() as database:
                 database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
@@ -113,12 +118,12 @@ class Journal:
 
     def failures(self) -> dict[str, Failure]:
         """Return what failed lately, by action key."""
-        return {key: Failure(**json.loads(text)) for key, text in self._all("SELECT key, failure FROM failures")}
+        return {key: read_failure(key, text) for key, text in self._all("SELECT key, failure FROM failures")}
 
     def save_failure(self, key: str, failure: Failure) -> None:
         """Remember a failure."""
         with self._change() as database:
-            database.execute("INSERT OR REPLACE INTO failures VALUES (?, ?)", (key, json.dumps(asdict(failure))))
+            database.execute("INSERT OR REPLACE INTO failures VALUES (?, ?)", (key, failure_text(failure)))
 
     def clear_failures(self, keys: Iterable[str]) -> None:
         """Forget failures of actions that succeeded, or that nobody wants any more."""
@@ -164,33 +169,45 @@ class Journal:
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30, check_same_thread=False)
     try:
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        if found > VERSION:
+            raise _newer(path, database, found)
         database.execute("PRAGMA journal_mode = WAL")
         # FULL: an intent that a power cut takes back could be submitted again under another attempt.
         database.execute("PRAGMA synchronous = FULL")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
+        if found == 0:
+            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        else:
+            migrate(database, found, VERSION, _MIGRATIONS)
         database.execute("SELECT count(*) FROM runs").fetchone()
-    except sqlite3.DatabaseError:
+        if _written_by(database) != __version__:
+            with database:
+                database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_WRITTEN_BY, __version__))
+    except (sqlite3.DatabaseError, StalledError):
         database.close()
         raise
     return database
 
 
-def _read_record(text: str) -> RunRecord:
-    value: dict[str, Any] = json.loads(text)
-    value["run"] = Run(**value["run"])
-    value["state"] = TaskState(value["state"])
-    value["charged"] = Charged(**value.get("charged", {}))
-    value["on_remove"] = OnRemove(value["on_remove"]) if value["on_remove"] else None
-    value["asked"] = _read_resources(value.get("asked"))
-    return RunRecord(**value)
+def migrate(database: sqlite3.Connection, found: int, wanted: int, steps: Mapping[int, str]) -> None:
+    """Lead a journal from the version that it has to another, one version after the other, each whole or not at all."""
+    for number in range(found, wanted):
+        database.executescript(f"BEGIN; {steps[number]}; PRAGMA user_version = {number + 1}; COMMIT;")
 
 
-def _read_resources(value: dict[str, Any] | None) -> Resources | None:
-    if value is None:
-        return None
-    gpus = value["gpus"]
-    return Resources(**{**value, "gpus": Gpus(**gpus) if gpus else None, "extra": tuple(value["extra"])})
+def _written_by(database: sqlite3.Connection) -> str:
+    row = database.execute("SELECT value FROM facts WHERE name = ?", (_WRITTEN_BY,)).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _newer(path: Path, database: sqlite3.Connection, found: int) -> StalledError:
+    try:
+        made_by = f" {name}" if (name := _written_by(database)) else ""
+    except sqlite3.DatabaseError:
+        made_by = ""
+    message = (
+        f"{path} was made by a later version of the controller{made_by} (journal version {found}; this one, "
+        f"{__version__}, reads up to {VERSION}); nothing was done and the file was left alone. Install that "
+        "version again, or use another --state-dir"
+    )
+    return StalledError("NewerJournal", message)

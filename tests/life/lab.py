@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,6 +171,8 @@ class Person:
     name: str
     settings: dict[str, Any]
     account: str = ""
+    version: Path | None = None
+    """Directory of another version of the controller; None is the installed one."""
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -223,14 +228,29 @@ class Person:
         listed = self.controller("status", "-o", "json").json
         return {task["id"]: task["state"] for item in listed for task in item["tasks"]}
 
-    def passes_until(self, states: Mapping[str, str], *argv: str) -> None:
-        """Run passes until the tasks are in these states."""
+    def passes_until(self, states: Mapping[str, str], *argv: str, also: bool = False) -> None:
+        """Run passes until the tasks are in these states, and there are no others but with ``also``."""
+        seen: dict[str, str] = {}
 
         def reached() -> bool:
+            nonlocal seen
+            # A job that has failed makes a pass with --wait end otherwise; here it is a state like any other.
             self.one_pass(*argv)
-            return self.states() == states
+            seen = self.states()
+            return {name: state for name, state in seen.items() if not also or name in states} == states
 
         wait_for(f"{states}", reached, deadline_s=120)
+
+    def crashed(self, *argv: str) -> bool:
+        """Run a version that cannot go on; whether it ended at once, with no exit code of its own."""
+        done = subprocess.run(self._argv(argv), **self._where(), capture_output=True, text=True, timeout=400)
+        return done.returncode != 0 and "Traceback" in done.stderr
+
+    def change_journal(self, *statements: str) -> None:
+        """Change the journal past the controller."""
+        with closing(sqlite3.connect(self.state_dir / "journal.sqlite3")) as database, database:
+            for statement in statements:
+                database.execute(statement)
 
     def close(self) -> None:
         """End what was started."""
@@ -242,7 +262,7 @@ class Person:
     def _argv(self, argv: tuple[str, ...]) -> list[str]:
         config = self.lab.directory / f"{self.name}.yaml"
         config.write_text(yaml.safe_dump({"submit_grace": "3s", **self.settings}))
-        return [str(COMMAND), *argv]
+        return [str(COMMAND), *argv] if self.version is None else [sys.executable, "-m", "controller", *argv]
 
     def _where(self) -> dict[str, Any]:
         home = self.lab.directory / f"{self.name}.home"
@@ -257,4 +277,6 @@ class Person:
             "CONTROLLER_CONFIG": str(self.lab.directory / f"{self.name}.yaml"),
             "CONTROLLER_STATE_DIR": str(self.state_dir),
         }
+        if self.version is not None:
+            env |= {"PYTHONPATH": str(self.version), "PYTHONDONTWRITEBYTECODE": "1"}
         return {"cwd": self.lab.directory, "env": env, "stdin": subprocess.DEVNULL}

@@ -16,16 +16,33 @@ while IFS=' ' read -r identity name; do
 done <<<"$images"
 failpoint submit.use.after
 
+# of_before PLACE: whether the submission there is of the version that kept control files in the run's own directory.
+of_before() { [ -s "$1/job.sh" ] && ! grep -q 'control=\$base/control' "$1/job.sh"; }
+
+# Runs of which a job of that version may still come, whatever batch they are in now: written down once, by the first
+# submit of this version, since none are added to them.
+before=$base/control/.before
+if [ ! -e "$before" ]; then
+  for place in "$base"/submissions/*/; do
+    if of_before "$place"; then cut -f 1 "$place/tasks" 2>/dev/null; fi
+  done | put "$before" || die WorkdirUnwritable "cannot write below $base"
+fi
+
 # prepare_runs BATCH OLD: make the directories for the control files of a batch's runs, before any job can be there. OLD is
-# 1 when an earlier try may have become a job of the version before, which looks for its claim in the run's own
+# 1 when an earlier try may have become a job of the version before. Such a job looks for its claim in the run's own
 # directory: that is taken here, or the run stays that job's.
 prepare_runs() {
-  local run place
+  local run place tasks=$base/submissions/$1/tasks
   cd "$base/control" || return
-  if [ "$2" = 0 ]; then cut -f 1 "$base/submissions/$1/tasks" | xargs mkdir -p --; return; fi
-  cut -f 1 "$base/submissions/$1/tasks" | while IFS= read -r run; do
+  if [ "$2" = 0 ] && ! { [ -s "$before" ] && cut -f 1 "$tasks" | grep -qxFf "$before"; }; then
+    cut -f 1 "$tasks" | xargs mkdir -p --
+    return
+  fi
+  cut -f 1 "$tasks" | while IFS= read -r run; do
     place=$base/runs/$run/.controller
-    if [ ! -d "$run" ]; then
+    if [ "$2" = 0 ] && ! grep -qxF -e "$run" "$before"; then
+      mkdir -p "$run" || return
+    elif [ ! -d "$run" ]; then
       mkdir -p "$place" && printf 'superseded\n' >"$place/.claim.$nonce" || return
       ln "$place/.claim.$nonce" "$place/claim" 2>/dev/null
       rm -f "$place/.claim.$nonce"
@@ -55,7 +72,7 @@ submit_batch() {
     return
   fi
   failpoint submit.try.after
-  if [ -s "$place/job.sh" ] && ! grep -q 'control=\$base/control' "$place/job.sh"; then old=1; fi
+  if of_before "$place"; then old=1; fi
   for file in manifest.json tasks job.sh submit; do
     if ! put "$place/$file" <"$incoming/$batch/$file"; then
       rmdir "$place/try-$try"

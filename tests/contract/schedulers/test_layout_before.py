@@ -118,6 +118,39 @@ def test_an_unanswered_submit_is_sent_again_and_executes_once(local: Place, clai
         assert local.ends(local.records[record.id]).state is TaskState.SUCCEEDED
 
 
+@pytest.mark.parametrize("claimed", [False, True], ids=["waiting", "running"])
+def test_a_run_of_a_lost_batch_executes_once_in_another(local: Place, claimed: bool) -> None:
+    """A batch of the version before was lost in part, and one of its runs is sent in a batch of its own: when the old
+    job turns up after all, it finds its claim taken, or the new one finds the old one's.
+    """
+    first, second = task("one", command="echo new >>ran"), task("two", command="echo new >>ran")
+    whole, rest = local.batch(first, second), local.batch(second)
+    run = rest.runs[0].run
+    record = values.record(run, batch=rest.batch, job_id=None, state=TaskState.SUBMITTING)
+    old, submission = known(local, record), f"{local.root}/{local.instance}/submissions/{whole.batch}"
+    lines = "".join(f"{planned.run.id}\tlock\tscript\n" for planned in whole.runs)
+    local.shell(
+        f"mkdir -p {submission}/try-1; cd {submission}; echo 'place=$run/.controller' >job.sh; printf '{lines}' >tasks"
+    )
+    owner = f"77_1@{whole.batch[:12]}.1"
+    if claimed:
+        local.shell(f"mkdir -p {old} && echo {owner} >{old}/claim")
+    end = local.send(rest)
+    assert end.end is SubmitEnd.SUBMITTED, end
+    local.until_ended(str(end.job_id))
+    # What the old job does when it starts.
+    holder = local.shell(f"mkdir -p {old}; cd {old}; echo {owner} >mine; ln mine claim 2>/dev/null; cat claim").strip()
+    ran = local.shell(f"cat {local.run_directory(record)}/ran 2>/dev/null || :")
+    assert (holder == owner, ran) == ((True, "") if claimed else (False, "new\n"))
+
+
+def test_only_runs_of_the_version_before_have_their_old_place_taken(local: Place) -> None:
+    """A run's own directory is the user's: nothing of ours is in any other."""
+    [new] = local.submit(task("new", command="ls -A"))
+    assert local.ends(new).state is TaskState.SUCCEEDED
+    assert local.stdout(new) == ""
+
+
 def test_the_old_place_is_told_by_the_old_job_script() -> None:
     """What the submit script looks for in a job script is in that of this version."""
     assert "control=$base/control" in remote_file("job.sh")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from controller import __version__
+
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 _INSTALL = re.compile(
@@ -61,18 +63,16 @@ def test_no_document_installs_this_project_by_a_name_on_an_index() -> None:
 
 
 def test_the_distribution_has_a_name_of_its_own_and_the_command_keeps_its() -> None:
-    from controller.cli.distribution import DISTRIBUTION
-
-    assert PROJECT["name"] == DISTRIBUTION != "controller"
+    assert PROJECT["name"] == "hpc-gitops-controller"
     assert PROJECT["scripts"] == {"controller": "controller.cli:main"}
 
 
-def test_a_checkout_that_is_not_installed_says_so_and_works() -> None:
+def test_a_checkout_that_is_not_installed_has_its_version() -> None:
     """Isolated from the packages of the interpreter that runs the tests, in the checkout."""
     said = subprocess.run(
-        [sys.executable, "-S", "-c", "from controller.cli.distribution import version; print(version())"],
+        [sys.executable, "-S", "-c", "from controller import __version__; print(__version__)"],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert (said.stdout, said.returncode) == ("0+unknown\n", 0), said.stderr
+    assert (said.stdout, said.returncode) == (f"{__version__}\n", 0), said.stderr

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from controller.model.leases import (
     Lease,
-    NewerVersionError,
     Ownership,
     Spot,
     lease_text,
@@ -18,6 +17,7 @@ from controller.model.leases import (
     read_lease,
     read_owner,
 )
+from controller.model.versions import NewerVersionError
 
 WORDS = st.text(min_size=1, max_size=30)
 SPOTS = st.builds(Spot, address=WORDS, path=st.text(max_size=20), branch=st.text(max_size=20))
