@@ -14,7 +14,7 @@ from controller.model.conditions import ACTIVE, Condition, ResourceStatus, Truth
 if TYPE_CHECKING:
     from controller.repository.specbranch import SpecCommit
 
-_HELD = ("MassCancel", "NotADescendant")
+_HELD = ("LedgerDamaged", "MassCancel", "NotADescendant")
 
 
 @click.command(name="approve")

@@ -1,12 +1,15 @@
-"""The brakes: a commit that would cancel many active runs, or that comes from nowhere, waits for a person's word."""
+"""The brakes: what would cancel many active runs, or run again what may have succeeded, waits for an approval."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from controller.model.ledger import shard_of
 from controller.model.plans import CancelRun, Hold
 from controller.model.resources import Desired
+from controller.planning.draft import Draft
 from controller.planning.history import History
+from controller.planning.verdicts import Wait
 
 FREE_CANCELS = 10
 FREE_SHARE = 0.2
@@ -36,3 +39,25 @@ def hold_back(
         message = f"commit {desired.commit[:12]} would cancel {len(cancels)} of {active} active runs. {how}"
         return [], (Hold(reason="MassCancel", message=message, subjects=subjects),)
     return list(cancels), ()
+
+
+def hold_unremembered(draft: Draft) -> tuple[Hold, ...]:
+    """Keep tasks of which no run is known where the ledger may have lost one; return what is held."""
+    faults = draft.history.ledger_faults
+    if not faults or draft.history.approved:
+        return ()
+    found: dict[str, list[str]] = {}
+    for job in draft.desired.jobs.values():
+        part = faults.get(shard_of(job.name))
+        if part is not None:
+            found.setdefault(part, []).extend(task.id for task in job.tasks if not draft.runs_of(task))
+    holds = []
+    for part, tasks in sorted(found.items()):
+        message = (
+            f"{part} of the status branch is damaged, its history does not have it whole, and it may have said that "
+            f"{len(tasks)} tasks have succeeded. Restore that file from a backup; or, to let them run, push a commit "
+            f"with the trailer '{TRAILER}: yes'"
+        )
+        draft.held |= dict.fromkeys(tasks, Wait("LedgerDamaged", message, stalled=True))
+        holds += [Hold(reason="LedgerDamaged", message=message, subjects=tuple(tasks))] if tasks else []
+    return tuple(holds)

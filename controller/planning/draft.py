@@ -47,6 +47,8 @@ class Draft:
     needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
     """Task id -> why it does not run yet."""
+    held: dict[str, Wait] = field(default_factory=dict)
+    """Task id -> the brake that keeps it from running."""
     room: dict[str, int] = field(default_factory=dict)
     """Cluster -> how many more runs may be submitted now."""
     submits: dict[str, list[float]] = field(default_factory=dict)

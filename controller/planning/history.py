@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.model.conditions import ACTIVE, ResourceStatus, TaskState
+from controller.model.ledger import End
 from controller.model.plans import Failure, Trial
 from controller.model.runs import RunRecord
 
@@ -29,6 +30,12 @@ class History:
     statuses: Mapping[str, ResourceStatus] = field(default_factory=dict)
     published: Mapping[str, ResourceStatus] = field(default_factory=dict)
     """What the status branch says of resources, by ``Kind/name``, where this controller may know less."""
+    instance: str = ""
+    """The instance in force: the ledger may also tell of runs of another one."""
+    ends: Sequence[End] = ()
+    """What the ledger tells of jobs and digests that are asked for and of which no record says an end."""
+    ledger_faults: Mapping[str, str] = field(default_factory=dict)
+    """Shard of the ledger of which entries may be missing -> the file that is damaged."""
     last_seen: Mapping[str, float] = field(default_factory=dict)
     """Cluster -> when it last answered."""
     paths: Mapping[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from controller.model.plans import Plan, PlannedRun
 from controller.model.resources import Desired, Job
 from controller.model.runs import run_of
 from controller.planning.batching import resubmit, submit
-from controller.planning.brakes import hold_back
+from controller.planning.brakes import hold_back, hold_unremembered
 from controller.planning.draft import Draft
 from controller.planning.history import History
 from controller.planning.latevalues import filled
@@ -35,6 +35,7 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
     for cancel in [*cancels, *withdrawals_in(draft)]:
         draft.actions[cancel.key] = cancel
         draft.cancelled.add(cancel.record.id)
+    holds += hold_unremembered(draft)
     for job in sorted(desired.jobs.values(), key=lambda job: (-job.priority, job.name)):
         _plan_job(draft, job)
     for image in desired.images.values():

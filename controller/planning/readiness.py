@@ -37,7 +37,7 @@ def standing_of(draft: Draft, job: Job, cluster: Cluster, task: Task) -> Standin
             if not may_retry(job.retries, records):
                 return Standing(done=True)
             retry = _backoff(job.retries, records, draft.now)
-    wait = _held_by_spec(job, task) or _needs(draft, job) or retry
+    wait = _held_by_spec(job, task) or draft.held.get(task.id) or _needs(draft, job) or retry
     wait = wait or cluster_fault(cluster, draft.seen(cluster)) or _previous(draft, job, task)
     if wait is not None:
         return Standing(wait=wait)

@@ -1,4 +1,4 @@
-"""What the status branch says where this pass knows less: runs as they were published, laid over the records.
+"""What ledger and status branch say where this pass knows less: runs as they were published, laid over the records.
 
 A pass may know less than the one before: the journal is new, a cluster does not answer, a scan failed. It must not
 unsay what is known. A published end counts until a record of this controller says an end as well; a published run that
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskState, TaskStatus
+from controller.model.ledger import End, end_of
 from controller.model.observed import Charged, Observed
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import Run, RunRecord
@@ -29,16 +30,18 @@ class Published:
     run: Run
     entry: TaskStatus
     fault: Wait | None
+    site: str = ""
 
 
 def recalled(desired: Desired, observed: Observed, history: History) -> dict[str, RunRecord]:
-    """Return by id the runs of which the branch knows more than the records: those to lay over them.
+    """Return by id the runs of which the branch or the ledger knows more than the records: those to lay over them.
 
     Ends count for the digests that are asked for. Runs under way count for every digest, as they hold an allocation.
+    The ledger is for good; a status, which has one attempt of each task, tells more of that.
     """
     latest = latest_by_task(history.runs.values())
-    found = {}
-    for told in _published(desired, observed, history.published):
+    found: dict[str, RunRecord] = {}
+    for told in (*_ended(desired, observed, history), *_published(desired, observed, history.published)):
         run = told.run
         own = latest.get((run.job, run.key, run.digest))
         if own is None or own.run.attempt < run.attempt:
@@ -47,8 +50,37 @@ def recalled(desired: Desired, observed: Observed, history: History) -> dict[str
             record = _with_results(own, told) if own.state in TERMINAL else _laid_over(own, told)
         else:
             record = None
-        if record is not None:
+        if record is not None and _outranks(record, found.get(run.id)):
             found[record.id] = record
+    return found
+
+
+def _outranks(record: RunRecord, before: RunRecord | None) -> bool:
+    if before is None or before.state is record.state:
+        return True
+    return before.state not in TERMINAL or record.state is TaskState.SUCCEEDED
+
+
+def published_ends(published: Mapping[str, ResourceStatus]) -> list[End]:
+    """Return the ends that statuses tell of, whatever their digest; the instance is "" where no directory names it."""
+    found = []
+    for status in published.values():
+        for entry in status.tasks:
+            if entry.state not in TERMINAL or not entry.digest or entry.attempt < 1:
+                continue
+            job, key = place_in(status, entry.id)
+            run = Run(
+                job=job,
+                key=key,
+                digest=entry.digest,
+                attempt=entry.attempt,
+                cluster=entry.cluster or status.cluster,
+                commit=status.commit,
+            )
+            told = Published(run=run, entry=entry, fault=None)
+            record = _as_published(RunRecord(run=run, batch="", index=0, state=entry.state), told)
+            if (end := end_of(record, instance="")) is not None:
+                found.append(end)
     return found
 
 
@@ -93,6 +125,33 @@ def _cluster_of(job: str, status: ResourceStatus, desired: Desired) -> str:
     return status.cluster or (desired.jobs[job].cluster if job in desired.jobs else "")
 
 
+def _ended(desired: Desired, observed: Observed, history: History) -> Iterator[Published]:
+    """Yield the ends of this instance's runs at the digests that are asked for."""
+    wanted = {(task.job, task.key, task.digest) for job in desired.jobs.values() for task in job.tasks}
+    carried = Carried(desired)
+    for end in history.ends:
+        run = carried.run(end.run)
+        if end.instance != history.instance or (run.job, run.key, run.digest) not in wanted:
+            continue
+        entry = TaskStatus(
+            id=run.task_id,
+            state=end.state,
+            reason=end.reason,
+            message=end.message,
+            job_id=end.job_id,
+            attempt=run.attempt,
+            started=time_text(end.started),
+            ended=time_text(end.ended),
+            exit_code=end.exit_code,
+            run_dir=end.run_dir,
+            digest=run.digest,
+            results=end.results,
+            result_faults=end.result_faults,
+        )
+        fault = _fault_of(end.site or run.cluster, desired, observed)
+        yield Published(run=run, entry=entry, fault=fault, site=end.site)
+
+
 def _fault_of(name: str, desired: Desired, observed: Observed) -> Wait | None:
     cluster = desired.clusters.get(name) or desired.retired.get(name)
     return _NOT_LOOKED_AT if cluster is None else cluster_fault(cluster, observed.clusters.get(name))
@@ -101,7 +160,7 @@ def _fault_of(name: str, desired: Desired, observed: Observed) -> Wait | None:
 def _anew(told: Published) -> RunRecord | None:
     """Return a record of a run that no record is known of; None for one that a whole look did not find under way."""
     if told.entry.state in TERMINAL or (told.entry.state in ACTIVE and told.fault is not None):
-        return _as_published(RunRecord(run=told.run, batch="", index=0, state=told.entry.state), told)
+        return _as_published(RunRecord(run=told.run, batch="", index=0, site=told.site, state=told.entry.state), told)
     return None
 
 

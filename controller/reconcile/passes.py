@@ -14,6 +14,7 @@ from controller.model.runs import RunRecord
 from controller.planning.history import History
 from controller.reconcile.hands import Outcomes
 from controller.reconcile.leases import Leasing
+from controller.reconcile.ledger import Ledger
 from controller.reconcile.looking import Sight
 from controller.reconcile.memory import Memory
 from controller.reconcile.schedules import Clockwork
@@ -31,6 +32,8 @@ class Prospect:
     before: Mapping[str, RunRecord]
     clockworks: Mapping[str, Clockwork]
     memory: Memory
+    ledger: Ledger
+    """What was read of the ledger of ends, to be kept."""
     leasing: Leasing
     """Under which instance, and whether a pass may begin."""
     sites: Sites

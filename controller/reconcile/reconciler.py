@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import structlog
@@ -13,14 +13,13 @@ import structlog
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, ResourceStatus
-from controller.model.documents import from_document, to_document
+from controller.model.documents import to_document
 from controller.model.errors import ControllerError, NotOursError
 from controller.model.failpoints import failpoint
 from controller.model.leases import Choice
 from controller.model.observed import Observed
 from controller.model.plans import Plan
 from controller.model.resources import Desired, owner_of
-from controller.planning.brakes import TRAILER
 from controller.planning.history import History
 from controller.planning.plan import make_plan
 from controller.planning.recall import to_keep
@@ -28,9 +27,11 @@ from controller.reconcile.applying import apply
 from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
 from controller.reconcile.commits import Commits
+from controller.reconcile.earlier import approved, clockworks, descends, earlier_statuses
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.heartbeats import Heartbeats
 from controller.reconcile.leases import Leasing
+from controller.reconcile.ledger import add_ends, ends_for, keep, read_ledger, writer
 from controller.reconcile.looking import last_looks, remember
 from controller.reconcile.memory import read_memory, remember_tip
 from controller.reconcile.outcomes import with_outcomes
@@ -40,7 +41,7 @@ from controller.reconcile.pins import PINS, Pins
 from controller.reconcile.publishing import clear_leftovers
 from controller.reconcile.removal import with_on_remove
 from controller.reconcile.reporting import report
-from controller.reconcile.schedules import Clockwork, with_ticks
+from controller.reconcile.schedules import with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.sites import Sites
 from controller.reconcile.source import standings_of, with_last_good
@@ -109,6 +110,7 @@ class Reconciler:
         self._pins.begin(self._journal.fact(PINS))
         loaded = self.commits.load(self.commits.tree(commit))
         memory = read_memory(self.mirror, self._status_branch, self._journal, loaded, ours=not leasing.is_new)
+        ledger = read_ledger(self.mirror, settings.status_branch, self._journal)
         newest, older = memory.standings()
         standings = {**newest, **standings}
         sites = Sites(self._journal, leasing.published_sites, leasing.instance)
@@ -121,8 +123,8 @@ class Reconciler:
             active=active | memory.active_clusters(),
             older=older,
         )
-        known = {**memory.clockworks(desired), **self._clockworks()}
-        desired, clockworks = with_ticks(desired, known, before, now=now)
+        known = {**memory.clockworks(desired), **clockworks(self._journal)}
+        desired, ticking = with_ticks(desired, known, before, now=now)
         desired, sight = survey(
             desired,
             leasing,
@@ -140,18 +142,22 @@ class Reconciler:
             sight.records, desired, memory.spec_commit, self.commits.tree_or_none, self.commits.load
         )
         sight = replace(sight, records=records)
+        ends, ledger_faults = ends_for(desired, records, ledger, self._journal)
         history = History(
             runs=sight.records,
+            instance=self._clients.instance,
+            ends=ends,
+            ledger_faults=ledger_faults,
             failures=self._journal.failures(),
             trials=trials_of(desired, self._journal),
             underway=underway,
-            statuses={**memory.conditions(), **self._earlier_statuses()},
+            statuses={**memory.conditions(), **earlier_statuses(self._journal)},
             published=memory.statuses,
             last_seen={**memory.last_seen(), **last_looks(self._journal, desired)},
             paths={key: standing.path for key, standing in standings.items()},
             build_logs=newest_logs(settings.state_dir),
-            approved=_approved(self.mirror.commit_info(commit).trailers),
-            descends=self._descends(commit) and not leasing.path_moved,
+            approved=approved(self.mirror.commit_info(commit).trailers),
+            descends=descends(commit, self._journal, self.mirror, settings.status_branch) and not leasing.path_moved,
             submits=latest_submits(self._journal, sight.records),
             grace_s=settings.grace_s,
         )
@@ -162,7 +168,8 @@ class Reconciler:
             history=history,
             plan=plan,
             before=before,
-            clockworks=clockworks,
+            clockworks=ticking,
+            ledger=ledger,
             memory=memory,
             leasing=leasing,
             sites=sites,
@@ -196,6 +203,7 @@ class Reconciler:
         remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
         ahead.sites.save(ahead.leasing.ruling.lease.sites)
         self._journal.save_runs(to_keep(ahead.plan.recalled, ahead.desired, ahead.sight.observed))
+        keep(ahead.ledger, self._journal)
         times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
         self._journal.save_fact("clockworks", json.dumps(times))
         self._journal.save_fact(PINS, self._pins.saved())
@@ -328,6 +336,9 @@ class Reconciler:
         conditions = {status.key: replace(status, tasks=()) for status in statuses}
         if conditions != ahead.history.statuses:
             self._journal.save_statuses({key: json.dumps(to_document(each)) for key, each in conditions.items()})
+        runs, seen = self._journal.runs(), ahead.before
+        changed = [record for key, record in runs.items() if seen.get(key) != record]
+        add_ends(self._journal, changed, ahead.memory.statuses, instance=self._clients.instance)
         try:
             commit = report(
                 self.mirror,
@@ -338,6 +349,7 @@ class Reconciler:
                 path=self.settings.path,
                 problems=ahead.desired.problems,
                 leasing=ahead.leasing,
+                ledger=writer(self.mirror, self._journal, accept=ahead.history.approved),
                 heartbeat=(self._heartbeats.branch, self._heartbeats.fault),
             )
         except ControllerError as error:
@@ -378,22 +390,3 @@ class Reconciler:
     def _client_of(self, desired: Desired) -> Callable[[str], ClusterClient]:
         clusters = {**desired.retired, **desired.clusters}
         return lambda name: self._clients.of(clusters[name])
-
-    def _descends(self, commit: str) -> bool:
-        """Whether a commit follows on the last one applied; the status branch remembers it when the journal is lost."""
-        last = self._journal.fact("commit")
-        if last is None:
-            tip = self.mirror.tip(self.settings.status_branch)
-            last = self.mirror.commit_info(tip).trailers.get("Spec-Commit") if tip else None
-        return last is None or self.mirror.is_ancestor(last, commit)
-
-    def _clockworks(self) -> dict[str, Clockwork]:
-        known = json.loads(self._journal.fact("clockworks") or "{}")
-        return {name: Clockwork(**value) for name, value in known.items()}
-
-    def _earlier_statuses(self) -> dict[str, ResourceStatus]:
-        return {key: from_document(json.loads(text)) for key, text in self._journal.statuses().items()}
-
-
-def _approved(trailers: Mapping[str, str]) -> bool:
-    return trailers.get(TRAILER, "").strip().lower() in ("yes", "true")

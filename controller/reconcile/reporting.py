@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from controller.model.conditions import ResourceStatus
 from controller.model.digests import short
@@ -23,10 +23,12 @@ def report(
     path: str,
     problems: Sequence[Problem],
     leasing: Leasing,
+    ledger: Callable[[str | None], Mapping[str, bytes]],
     heartbeat: tuple[str, str] = ("", ""),
 ) -> str | None:
     """Write the statuses; return the commit, None when the branch already says it all. ``there`` is what it says.
 
+    ``ledger`` returns the files that new ends change in the ledger of a commit of the branch.
     ``heartbeat`` is the branch that says when, and why that cannot be written, "" where it can.
 
     Raises:
@@ -48,5 +50,6 @@ def report(
         trailers={"Spec-Commit": spec_commit},
         remove=obsolete(there, files),
         check=leasing.check,
+        added=ledger,
     )
     return result.commit

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -204,6 +204,14 @@ class Mirror:
             held = (self._generation, pygit2.Repository(str(self.directory)))
             self._handles.held = held
         return held[1]
+
+    def reading(self) -> AbstractContextManager[pygit2.Repository]:
+        """Lend this thread's handle, for what is read of the object database itself.
+
+        Raises:
+            TransientError: MirrorDamaged.
+        """
+        return self._reading()
 
     @contextmanager
     def writing(self) -> Iterator[pygit2.Repository]:

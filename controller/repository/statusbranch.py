@@ -112,8 +112,11 @@ class StatusBranch:
         trailers: Mapping[str, str] | None = None,
         remove: Iterable[str] = (),
         check: Callable[[], None] = lambda: None,
+        added: Callable[[str | None], Mapping[str, bytes]] = lambda tip: {},
     ) -> WriteResult:
         """Make the remote's branch hold ``files`` and not hold ``remove``, on top of whatever it holds now.
+
+        ``added`` returns further files, made of what the branch's tip holds; it is called before each try.
 
         A branch that someone moved meanwhile is fetched and the files laid over its new tip; one that was deleted is
         begun again as an orphan. Without a change there is no commit and no push. ``check`` is called before each try,
@@ -124,12 +127,13 @@ class StatusBranch:
             StalledError: PushRefused, AuthenticationFailed, HostKeyRejected, …
             TransientError: Unreachable; StatusBranchBusy when it was moved every time.
         """
-        changes = changes_of(files, remove)
+        remove = tuple(remove)
         for attempt in range(self._max_retries + 1):
             if attempt:
                 self._sleep(self._wait_s(attempt))
                 self._mirror.fetch(self.branch)
             check()
+            changes = changes_of({**files, **added(self._mirror.tip(self.branch))}, remove)
             commit, outcome = self._attempt(changes, _message(message, trailers or {}))
             if commit is None or outcome is Pushed.ACCEPTED:
                 return WriteResult(commit=commit, retries=attempt)

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from controller.model.errors import StalledError
 from controller.model.plans import Failure
 from controller.model.runs import RunRecord
 from controller.planning.rate import recent
+from controller.store import ends
 from controller.store.records import failure_text, read_failure, read_record, record_text
 
 VERSION = 1
@@ -53,6 +54,7 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
         self._database = self._open()
+        self.ends = ends.Ends(self._change, self._all)
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,9 +72,9 @@ class Journal:
         with self._lock, self._database:
             yield self._database
 
-    def _all(self, query: str) -> list[Any]:
+    def _all(self, query: str, values: Sequence[str] = ()) -> list[Any]:
         with self._lock:
-            return self._database.execute(query).fetchall()
+            return self._database.execute(query, values).fetchall()
 
     def close(self) -> None:
         """Close the file."""
@@ -82,6 +84,15 @@ class Journal:
     def runs(self) -> dict[str, RunRecord]:
         """Return every run by id."""
         return {run_id: read_record(run_id, text) for run_id, text in self._all("SELECT id, record FROM runs")}
+
+    def runs_of(self, run_ids: Iterable[str]) -> list[RunRecord]:
+        """Return the runs with these ids, as far as there are any."""
+        found = []
+        with self._lock:
+            for run_id in run_ids:
+                row = self._database.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
+                found += [read_record(run_id, row[0])] if row is not None else []
+        return found
 
     def save_runs(self, records: Iterable[RunRecord]) -> None:
         """Write records, all or none."""
@@ -179,6 +190,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         else:
             migrate(database, found, VERSION, _MIGRATIONS)
+        database.executescript(ends.SCHEMA)
         database.execute("SELECT count(*) FROM runs").fetchone()
         if _written_by(database) != __version__:
             with database:

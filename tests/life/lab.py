@@ -64,6 +64,11 @@ class Lab:
         """Return the files of the clusters, by default the one there is, and these specs."""
         return {"cluster.yaml": documents(*(clusters or [self.site.cluster()])), "jobs.yaml": documents(*specs)}
 
+    def approve(self) -> None:
+        """Approve what the brakes hold back, as a person does who pushes by hand."""
+        self.git("commit", "-q", "--allow-empty", "-m", "Go on\n\nController-Approve: yes")
+        self.git("push", "-q", str(self.repo), "HEAD:main")
+
     def another_site(self, name: str) -> Here:
         """Return another work directory, with a scheduler of its own."""
         made = Here(self.directory / name)
