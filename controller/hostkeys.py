@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from controller.model.errors import StalledError
+from controller.smallfiles import read_small
 
 SYSTEM_FILE = Path("/etc/ssh/ssh_known_hosts")
 
@@ -62,7 +63,7 @@ def read_known_hosts(files: Iterable[Path]) -> tuple[KnownKey, ...]:
     keys: list[KnownKey] = []
     for file in files:
         try:
-            lines = file.read_bytes().decode("utf-8", "replace").split("\n")
+            lines = read_small(file).decode("utf-8", "replace").split("\n")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

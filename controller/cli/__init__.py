@@ -14,10 +14,12 @@ from pathlib import Path
 import click
 
 from controller import __version__
-from controller.cli.exits import INTERRUPTED, NOT_REACHED, READER_LEFT, USAGE
+from controller.cli.exits import DONE, INTERRUPTED, NOT_REACHED, READER_LEFT, USAGE
+from controller.cli.process import prepare
 from controller.cli.verbs import Verbs
-from controller.model.errors import ConfigurationError, ControllerError
+from controller.model.errors import ConfigurationError, ControllerError, TransientError
 from controller.model.failpoints import arm
+from controller.model.machine import fault_of
 
 VERBS = {
     "validate": "Check spec files, offline.",
@@ -53,25 +55,73 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; every failure ends in one line that says what is wrong, and an exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names in a commit may be any bytes: what the terminal cannot show is no reason to fail.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    armed = os.environ.get("CONTROLLER_FAILPOINTS")
-    if armed:
-        arm(Path(armed))
+    code = _run()
     try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _reader_left()
+    except OSError as error:
+        code = _output_failed(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        prepare()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Names in a commit may be any bytes: what the terminal cannot show is no reason to fail.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        armed = os.environ.get("CONTROLLER_FAILPOINTS")
+        if armed:
+            arm(Path(armed))
         cli.main(standalone_mode=False)
+    except SystemExit as stop:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":
+            # By this click says that the reader has left.
+            return _reader_left()
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        return stop.exit_code
     except click.exceptions.Abort:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except click.ClickException as error:
         error.show()
-        sys.exit(USAGE)
+        return USAGE
     except ControllerError as error:
-        click.echo(f"error: {error.reason}: {error.message}", err=True)
-        sys.exit(USAGE if isinstance(error, ConfigurationError) else NOT_REACHED)
+        return _failed(error)
     except BrokenPipeError:
-        # Whoever read our output has left.
-        sys.stderr.close()
-        sys.exit(READER_LEFT)
+        return _reader_left()
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and not _writable():
+            return _output_failed(error)
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        return _failed(fault)
+    return DONE
+
+
+def _failed(error: ControllerError) -> int:
+    click.echo(f"error: {error.reason}: {error.message}", err=True)
+    return USAGE if isinstance(error, ConfigurationError) else NOT_REACHED
+
+
+def _reader_left() -> int:
+    """Whoever read our output has left: nothing more is written, not even at the interpreter's end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return READER_LEFT
+
+
+def _output_failed(error: OSError) -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    what = f"this machine: standard output cannot be written: {error.strerror}"
+    return _failed(TransientError("OutputFailed", f"{what}; what had been done is done. See: controller status"))
+
+
+def _writable() -> bool:
+    """Return whether standard output takes another line."""
+    try:
+        os.write(1, b"\n")
+    except OSError:
+        return False
+    return True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.model.errors import ConfigurationError
+from controller.smallfiles import read_small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ def read_configuration(given: Path | None) -> Written:
     if given is None and not path.exists():
         return Written()
     try:
-        data = path.read_bytes()
+        data = read_small(path)
     except OSError as error:
         raise ConfigurationError("ConfigurationUnreadable", f"{path}: {error.strerror}") from error
     return _written(_checked(path, data), path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -58,6 +59,8 @@ def command(
     from controller.service.pacing import Pace
     from controller.specs.quantities import duration_s
 
+    # A reload may come before the handler is there, and asks for a pass that begins anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     configure_logging(log_level, LogFormat(log_format))
     settings = settings_from(given)
     try:

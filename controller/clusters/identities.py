@@ -19,6 +19,7 @@ from paramiko.agent import AgentSSH
 from paramiko.pkey import PublicBlob
 
 from controller.clusters.certificates import plain_key
+from controller.smallfiles import read_small
 
 _DEFAULTS = ("id_rsa", "id_ecdsa", "id_ed25519")
 _AGENT_S = 10.0
@@ -156,7 +157,7 @@ def _is_public(file: Path) -> bool:
 
 def _blob(file: Path) -> bytes | None:
     try:
-        words = file.read_text(encoding="utf-8", errors="replace").split()
+        words = read_small(file).decode("utf-8", "replace").split()
         return base64.b64decode(words[1], validate=True) if len(words) > 1 and "-" in words[0] else None
     except (OSError, ValueError):
         return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.model.errors import ConfigurationError
+from controller.smallfiles import read_small
 
 USER_FILE = "~/.ssh/config"
 SYSTEM_FILE = "/etc/ssh/ssh_config"
@@ -59,7 +60,7 @@ def _expanded(file: Path, base: Path, depth: int) -> str:
     if depth > _MAX_DEPTH:
         raise ConfigurationError("SshConfigInvalid", f"{file} is included more than {_MAX_DEPTH} levels deep")
     try:
-        lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+        lines = read_small(file).decode("utf-8", "surrogateescape").split("\n")
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:

@@ -16,6 +16,7 @@ from typing import assert_never
 import structlog
 
 from controller.model.errors import AmbiguousError, ControllerError, StalledError, TransientError, WaitingError
+from controller.model.machine import fault_of
 from controller.model.observed import Observed
 from controller.model.plans import (
     SUBMIT_LIMIT,
@@ -157,9 +158,11 @@ def _carry_out(unit: _Unit, hands: Hands) -> Outcomes:
     except ControllerError as error:
         outcomes = {action.key: error for action in unit.actions}
     except Exception as error:  # the one place where a defect in one action must not stop the others
-        log.exception("action_crashed", actions=[action.key for action in unit.actions])
-        crash = TransientError("InternalError", f"{type(error).__name__}: {error}")
-        outcomes = {action.key: crash for action in unit.actions}
+        fault = fault_of(error)
+        if fault is None:
+            log.exception("action_crashed", actions=[action.key for action in unit.actions])
+            fault = TransientError("InternalError", f"{type(error).__name__}: {error}")
+        outcomes = {action.key: fault for action in unit.actions}
     _note(unit, outcomes, hands)
     return outcomes
 

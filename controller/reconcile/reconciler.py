@@ -99,6 +99,7 @@ class Reconciler:
         Raises:
             ControllerError: the repository could not be read, so no pass can run.
         """
+        self._journal.check()
         settings, now = self.settings, self._clock()
         # Before anything is looked at: what ends while we look is seen by the next pass.
         underway = self._workshop.underway

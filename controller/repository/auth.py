@@ -11,7 +11,6 @@ import binascii
 import getpass
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,10 @@ import pygit2
 from controller.model.errors import ConfigurationError, StalledError
 from controller.repository.knownhosts import default_files
 from controller.repository.url import RemoteUrl, is_loopback
+from controller.smallfiles import read_small
 
 TOKEN_USER = "x-access-token"
+_TOKEN_BYTES = 64 * 1024
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
@@ -105,7 +106,7 @@ def token_for(url: RemoteUrl, auth: RemoteAuth) -> pygit2.UserPass:
     user = auth.username or url.user or TOKEN_USER
     if auth.token_file is not None:
         try:
-            token = auth.token_file.read_text(encoding="utf-8").strip()
+            token = read_small(auth.token_file, limit=_TOKEN_BYTES).decode("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise AuthenticationFailed(
                 f"{url.shown}: the token file {auth.token_file} cannot be read ({_short(error)})"
@@ -146,9 +147,7 @@ def _agent_answers() -> bool:
 def _why_unusable(path: Path) -> str | None:
     """Return why a private key cannot be used without a person, None when it can."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return "not a file"
-        data = path.read_bytes()
+        data = read_small(path)
     except OSError as error:
         return error.strerror or "cannot be read"
     if b"ENCRYPTED" in data or _openssh_cipher(data) not in (None, b"none"):

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import pygit2
 
 from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.model.machine import fault_of, is_ours
 from controller.repository.auth import AuthenticationFailed
 from controller.repository.knownhosts import HostKeys
 from controller.repository.url import RemoteUrl
@@ -98,6 +99,8 @@ def translate(error: Exception, url: RemoteUrl, *, keys: HostKeys | None = None)
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, ControllerError):
         return error
+    if is_ours(error) and (fault := fault_of(error)) is not None:
+        return fault
     if isinstance(error, pygit2.CertificateError):
         return certificate_rejected(url, keys)
     status = _STATUS.search(text)

@@ -19,6 +19,7 @@ import pygit2
 from pygit2.enums import ObjectType, SortMode
 
 from controller.model.errors import StalledError
+from controller.model.machine import fault_of, is_ours
 from controller.repository import cachedir
 from controller.repository.auth import RemoteAuth
 from controller.repository.committree import TREE, CommitTree, walk_raw
@@ -246,6 +247,8 @@ class Mirror:
         try:
             yield self.repository()
         except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+            if is_ours(error) and (fault := fault_of(error)) is not None:
+                raise fault from error
             self._generation += 1
             aside = cachedir.set_aside(self.directory)
             raise MirrorDamaged(

@@ -20,6 +20,7 @@ from typing import Protocol
 import structlog
 
 from controller.model.errors import ControllerError, TransientError
+from controller.model.machine import fault_of
 from controller.service.pacing import Health, Pace, Progress, health
 from controller.service.summary import PassResult, PassSummary
 from controller.service.ticks import Ticks, Timer
@@ -149,6 +150,9 @@ class Service:
         except ControllerError as error:
             self._failed(error, self._clock() - began_s)
         except Exception as error:
+            if (fault := fault_of(error)) is not None:
+                self._failed(fault, self._clock() - began_s)
+                return
             # A defect in one pass must not end the service, as it does not end cron.
             log.exception("pass_crashed")
             crash = TransientError("InternalError", f"A defect of the controller ended the pass: {error!r}.")

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from controller.model.errors import ConfigurationError
+from controller.smallfiles import read_small
 
 _LONGEST = 4096
 
@@ -46,8 +47,7 @@ class SecretFile:
         return self._secret
 
     def _load(self) -> bytes:
-        with self._path.open("rb") as file:
-            secret = file.read(_LONGEST + 1).strip()
+        secret = read_small(self._path).strip()
         if not secret:
             raise self._unreadable("it is empty")
         if len(secret) > _LONGEST or b"\n" in secret or b"\0" in secret:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from controller import __version__
-from controller.model.errors import StalledError
+from controller.model.errors import StalledError, TransientError
 from controller.model.plans import Failure
 from controller.model.runs import RunRecord
 from controller.planning.rate import recent
 from controller.store import ends
+from controller.store.damage import is_damage
 from controller.store.records import failure_text, read_failure, read_record, record_text
 
 VERSION = 1
@@ -55,12 +56,15 @@ class Journal:
         self._lock = threading.Lock()
         self._database = self._open()
         self.ends = ends.Ends(self._change, self._all)
+        self._file = _file_at(path)
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _connect(self._path)
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
             # Damaged: kept for a person to look at, and made anew.
             self._path.rename(self._path.with_name(f"{self._path.name}.unreadable-{time.time_ns()}"))
             for tail in ("-wal", "-shm"):
@@ -75,6 +79,19 @@ class Journal:
     def _all(self, query: str, values: Sequence[str] = ()) -> list[Any]:
         with self._lock:
             return self._database.execute(query, values).fetchall()
+
+    def check(self) -> None:
+        """Make sure that what is written here is what the next process reads.
+
+        Raises:
+            TransientError: ``StateDirectoryGone``: the file was removed or replaced while this process has it open.
+        """
+        if _file_at(self._path) != self._file:
+            raise TransientError(
+                "StateDirectoryGone",
+                f"this machine: {self._path} was removed or replaced while the controller runs; nothing is done until"
+                " it is started anew",
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -175,6 +192,14 @@ class Journal:
         """Remember one value."""
         with self._change() as database:
             database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -9,6 +9,8 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from controller.store.damage import is_damage
+
 
 class Verdicts:
     """Implements ``controller.specs.verdicts.VerdictCache`` in an SQLite file."""
@@ -18,7 +20,9 @@ class Verdicts:
         self._lock = threading.Lock()
         try:
             self._database = _connect(path)
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
             path.unlink(missing_ok=True)
             self._database = _connect(path)
         rows = self._database.execute("SELECT oid, version, verdict FROM verdicts").fetchall()
