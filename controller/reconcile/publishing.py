@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, assert_never, cast
 
+from filelock import FileLock, Timeout
+
 from controller.clusters.images import Material, Upload
 from controller.containers.conversion import convert_here, require_program
 from controller.containers.registry import is_loopback
-from controller.model.errors import ControllerError
+from controller.model.errors import ControllerError, WaitingError
 from controller.model.failpoints import failpoint
 from controller.model.images import Image, RegistryImage
 from controller.model.plans import Carrier, Place, PublishImage
@@ -27,8 +30,14 @@ def publish(hands: Hands, action: PublishImage, scheduler_version: str = "") -> 
     """Take an image from where it is to the cluster, as a SIF; or give that to a job there.
 
     Raises:
-        TransientError, WaitingError: see ``ClusterImages``; what is half done is taken up by the next try.
+        TransientError, WaitingError: see ``ClusterImages``; what is half done is taken up by the next try. Or another
+            process with the same state directory is at it (``UnderwayElsewhere``).
     """
+    with _held(_own_directory(hands.state_dir, action)):
+        return _publish(hands, action, scheduler_version)
+
+
+def _publish(hands: Hands, action: PublishImage, scheduler_version: str) -> Outcomes:
     images = hands.client_of(action.cluster.name).images
     identity = action.image.identity
     if action.over:
@@ -60,8 +69,26 @@ def clear_leftovers(state_dir: Path, wanted: Iterable[Image]) -> None:
     """Take away what was saved for images that nobody asks for any more."""
     keep = {image.identity for image in wanted}
     for place in (state_dir / "publishing").glob("*"):
-        if place.name.rpartition("-")[2] not in keep:
-            shutil.rmtree(place, ignore_errors=True)
+        if place.is_dir() and place.name.rpartition("-")[2] not in keep:
+            with suppress(WaitingError), _held(place):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold a directory against other processes: `controller reconcile` may run beside the service's long actions."""
+    locks = directory.parent.parent / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{directory.parent.name}-{directory.name}")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        message = "another process of this controller is bringing the image to the cluster; wait for it"
+        raise WaitingError("UnderwayElsewhere", message) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _own_directory(state_dir: Path, action: PublishImage) -> Path:
