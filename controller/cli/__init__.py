@@ -34,6 +34,7 @@ VERBS = {
     "suspend": "Submit nothing new of a job, by a commit.",
     "resume": "Let what was suspended go on, by a commit.",
     "rerun": "Run a job or a task again, by a commit.",
+    "move": "Go on after a repository, a cluster or a work directory has moved.",
     "approve": "Let what is held back go ahead, by a commit.",
     "image": "Start, test, mend, list and clear away images.",
 }

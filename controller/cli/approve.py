@@ -29,7 +29,7 @@ def command(given: Given, commit: str | None, message: str | None, dry_run: bool
     The word is for the newest commit alone: with COMMIT, only if that is still it; and only if a pass has looked at it.
     """
     from controller.cli.composition import open_mirror, settings_from
-    from controller.cli.spec_change import open_spec_branch, print_commit
+    from controller.cli.spec_change import open_spec_branch, print_commit, require_followed
     from controller.cli.status import read_statuses
     from controller.model.errors import StalledError
     from controller.planning.brakes import TRAILER
@@ -50,6 +50,7 @@ def command(given: Given, commit: str | None, message: str | None, dry_run: bool
             f"what is held back was seen at commit {seen[:12]}, and {tip[:12]} is newer: nobody knows yet what that"
             " would do; wait for a pass, or run controller reconcile",
         )
+    require_followed(settings, mirror)
     if output == "text":
         _show(held)
     made = None

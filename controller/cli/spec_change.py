@@ -66,6 +66,7 @@ def run_change(verb: Verb, given: Given, name: str, message: str | None, *, dry_
 
     settings = settings_from(given)
     mirror = open_mirror(settings)
+    require_followed(settings, mirror)
     branch = open_spec_branch(settings, mirror)
     change = _Change(verb, settings, mirror, name)
     try:
@@ -76,6 +77,33 @@ def run_change(verb: Verb, given: Given, name: str, message: str | None, *, dry_
         _print_json(change, made)
     else:
         _print_text(change, made, settings, mirror)
+
+
+def require_followed(settings: Settings, mirror: Mirror) -> None:
+    """See that a commit on the spec branch would take effect.
+
+    Raises:
+        StalledError: the controller of this repository follows another branch (``BranchNotFollowed``).
+    """
+    from controller.model.leases import read_lease
+    from controller.repository.identity import same_repository
+    from controller.repository.statusbranch import RECORD, StatusBranch
+
+    mirror.fetch(settings.branch, settings.status_branch)
+    data = StatusBranch(mirror, settings.status_branch).top_file(RECORD)
+    try:
+        spot = read_lease(data).spot if data is not None else None
+    except ValueError:
+        return
+    branch = settings.branch or mirror.default_branch()
+    if spot is None or spot.branch in ("", branch) or not same_repository(spot.address, mirror.url.shown):
+        return
+    raise StalledError(
+        "BranchNotFollowed",
+        f"the controller follows branch {spot.branch} of {spot.address}: a commit on {branch} would have no effect, "
+        f"and nothing was committed. Say --branch {spot.branch}; to have {branch} followed: controller move --branch "
+        f"{branch}",
+    )
 
 
 def open_spec_branch(settings: Settings, mirror: Mirror) -> SpecBranch:

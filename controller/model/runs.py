@@ -169,6 +169,8 @@ class RunRecord:
     lapsed: bool = False
     """The submit of its batch is known not to have gone through: the same batch may be submitted again."""
     on_remove: OnRemove | None = None
+    given: str = ""
+    """Instance that follows it from now on: a split of the repository; it is not ours to cancel any more."""
     stderr_tail: str = ""
     results: Mapping[str, str] = field(default_factory=dict)
     """Metrics by name, as text."""

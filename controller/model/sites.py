@@ -39,7 +39,8 @@ class Site:
     def key(self) -> str:
         """The name under which it is looked at."""
         host = f"{host_of(self.connection)}:" if self.connection is not None else ""
-        return f"{self.cluster}{_MARK}{host}{self.root}" + (f"{_OTHER}{self.instance}" if self.instance else "")
+        whose = f"{self.instance}{_OTHER}" if self.instance else ""
+        return f"{self.cluster}{_MARK}{whose}{host}{self.root}"
 
     def is_at(self, other: Site) -> bool:
         """Whether it is the same directory, reached by the same login host."""
@@ -68,7 +69,9 @@ def cluster_in(key: str) -> str:
 
 def instance_in(key: str) -> str:
     """Return the instance in a site's name, "" for the controller's own."""
-    return key.rpartition(_OTHER)[2] if is_former(key) and _OTHER in key else ""
+    name, found, _ = key.partition(_MARK)[2].partition(_OTHER)
+    # A directory may have the mark in its name, and begins with a slash.
+    return name if found and "/" not in name else ""
 
 
 def root_of(run_dir: str) -> str:

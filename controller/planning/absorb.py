@@ -20,7 +20,7 @@ from controller.model.observed import (
 )
 from controller.model.resources import Metric
 from controller.model.runs import Owner, Run, RunRecord, batch_prefix, owner_from
-from controller.model.sites import cluster_in, is_former
+from controller.model.sites import cluster_in, instance_in, is_former
 from controller.planning.results import extract, unread
 from controller.planning.settle import Seen, settle
 
@@ -48,7 +48,7 @@ def absorb(
     known = {record.id: record for record in records if record.where == cluster}
     elsewhere = {record.id for record in records} - known.keys()
     for found in rebuilt(observation, now=now):
-        if found.id not in elsewhere:
+        if found.id not in elsewhere and not instance_in(cluster):
             known.setdefault(found.id, found)
     if not observation.reachable:
         return {key: _unseen(record, observation) for key, record in known.items()}

@@ -94,6 +94,10 @@ def _with_journal(asked: Asked, known: Known, recorded: Lease | None, same: Same
     # The recorded spelling stays while it is known to be ours: two controllers must not write their own in turns.
     known_before = any(same(asked.spot.address, spot.address) for spot in (*known.spots, held))
     address = held.address if known_before and asked.choice is not Choice.ADOPT else asked.spot.address
+    if asked.choice is Choice.ADOPT:
+        gone = [f"{spot}" for spot in (lease.spot, held) if not _alike(spot, asked.spot, same)]
+        said = f"in place of {gone[-1]}" if gone else "as it did already"
+        notes.append(f"instance {lease.instance} follows {asked.spot} from now on, {said}")
     merged = replace(
         lease,
         spot=replace(asked.spot, address=address, branch=asked.spot.branch or held.branch),
@@ -178,7 +182,7 @@ def judge(
             "AccountChanged",
             f"cluster {cluster}: the jobs of instance {lease.instance} run under account {before}, and this "
             f"controller connects as {account}. If somebody else's controller works as {before}, leave this to it; "
-            f"{PLAN_ONLY}. If the account changed for good: controller reconcile --adopt",
+            f"{PLAN_ONLY}. If the account changed for good: controller move --yes (or controller reconcile --adopt)",
         )
     if own is not None:
         spots = [spot for spot in (asked.spot, lease.spot, *known.spots) if spot is not None]
@@ -186,7 +190,7 @@ def judge(
         if not homes:
             return _taken(asked, own, cluster)
         if not any(_one_branch(home.branch, own.spot.branch) for home in homes) and not asked.renamed(own.spot.branch):
-            return _leased(asked, own.instance, own.spot)
+            return _leased(asked, own.instance, own.spot, own.controller)
     return None
 
 
@@ -219,17 +223,23 @@ def _branch_held(asked: Asked, instance: str, spot: Spot | None) -> tuple[NotOur
     return _leased(asked, instance, spot), ""
 
 
+def _alike(one: Spot, other: Spot, same: Same) -> bool:
+    return same(one.address, other.address) and one.path == other.path and _one_branch(one.branch, other.branch)
+
+
 def _one_branch(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
-def _leased(asked: Asked, instance: str, spot: Spot) -> NotOursError:
+def _leased(asked: Asked, instance: str, spot: Spot, controller: str = "") -> NotOursError:
+    by, other = f" (of the controller {controller})" if controller else "", asked.spot.branch
     return NotOursError(
         "BranchLeased",
-        f"instance {instance} follows branch {spot.branch}, and branch {asked.spot.branch} was asked for: nothing was "
-        f"done. {PLAN_ONLY}. To run both, an instance of its own: controller reconcile --branch {asked.spot.branch} "
-        "--new-instance, with a state_dir and a status_branch of its own. To follow the other branch instead, which "
-        f"may cancel what {spot.branch} asks for: controller reconcile --branch {asked.spot.branch} --adopt",
+        f"instance {instance}{by} follows branch {spot.branch}, and branch {other} was asked for: nothing was done. "
+        f"{PLAN_ONLY}. To run both, an instance of its own: controller reconcile --branch {other} --new-instance, with "
+        "a state_dir and a status_branch of its own. To follow the other branch instead, for everybody, which may "
+        f"cancel what {spot.branch} asks for: controller move --branch {other} --yes (or controller reconcile --branch "
+        f"{other} --adopt)",
     )
 
 
@@ -239,7 +249,8 @@ def _moved(asked: Asked, recorded: Lease) -> NotOursError:
         "RepositoryMoved",
         f"the status branch is that of instance {recorded.instance}, which follows {of}; here it is {asked.spot}, and "
         "the state directory is new: nothing was done. If the repository moved, go on as the recorded instance: "
-        "controller reconcile --adopt. If it is a fork, begin an instance of its own, which runs everything anew: "
+        "controller move --yes (or controller reconcile --adopt). If it is a fork, begin an instance of its own, which "
+        "runs everything anew: "
         f"controller reconcile --new-instance. {PLAN_ONLY}",
     )
 
@@ -249,7 +260,8 @@ def _taken(asked: Asked, own: Ownership, cluster: str) -> NotOursError:
     return NotOursError(
         "InstanceTaken",
         f"cluster {cluster}: instance {own.instance} follows {own.spot}{by}; here it is {asked.spot}: nothing was done "
-        "there. If the repository moved: controller reconcile --adopt. If this is another one, begin an instance of "
+        "there. If the repository moved: controller move --yes (or controller reconcile --adopt). If this is another "
+        "one, begin an instance of "
         f"its own: controller reconcile --new-instance. {PLAN_ONLY}",
     )
 

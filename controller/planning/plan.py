@@ -22,7 +22,7 @@ from controller.planning.readiness import standing_of
 from controller.planning.recall import recalled
 from controller.planning.statuses import statuses_of
 from controller.planning.verdicts import Wait
-from controller.planning.wanted import cancels_in, left_behind, withdrawals_in
+from controller.planning.wanted import cancels_in, left_behind, waiting_cancels, withdrawals_in
 
 
 def make_plan(desired: Desired, observed: Observed, history: History, *, now: float) -> Plan:
@@ -45,7 +45,14 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
         actions=tuple(draft.actions.values()),
         needs=draft.needs,
         statuses=statuses_of(
-            desired, observed, history, waits=draft.waits, holds=holds, recalled=known.keys(), now=now
+            desired,
+            observed,
+            history,
+            waits=draft.waits,
+            holds=holds,
+            recalled=known.keys(),
+            cancels=waiting_cancels(draft),
+            now=now,
         ),
         holds=holds,
         resume_at=draft.resume_at,

@@ -30,11 +30,13 @@ def statuses_of(
     waits: Mapping[str, Wait],
     holds: Sequence[Hold],
     recalled: Collection[str],
+    cancels: Mapping[str, str] | None = None,
     now: float,
 ) -> tuple[ResourceStatus, ...]:
     """Return the status of every resource that the commit names, in order of kind and name.
 
-    ``waits`` maps task id to why it does not run yet; ``recalled`` are the runs that are shown as published.
+    ``waits`` maps task id to why it does not run yet; ``recalled`` are the runs that are shown as published;
+    ``cancels`` maps runs to why their cancellation waits.
     """
     statuses = [cluster_status(desired, cluster, observed, history) for cluster in desired.clusters.values()]
     statuses += [image_status(desired, image, observed, history, waits) for image in desired.images.values()]
@@ -70,10 +72,22 @@ def statuses_of(
     known = {status.key for status in statuses}
     statuses += [s for s in removed_statuses(desired, active, holds, history) if s.key not in known]
     statuses += _broken_statuses(desired, history, {status.key for status in statuses})
+    statuses = [_with_cancels(status, active, cancels or {}) for status in statuses]
     return tuple(
         _dated(status, history.statuses.get(status.key), now)
         for status in sorted(statuses, key=lambda status: (status.kind, status.name))
     )
+
+
+def _with_cancels(
+    status: ResourceStatus, active: Mapping[str, Sequence[RunRecord]], cancels: Mapping[str, str]
+) -> ResourceStatus:
+    """Say of a resource which of its runs are to be cancelled, and are not yet."""
+    if not cancels or status.kind not in ("Job", "Workflow"):
+        return status
+    mine = [r.id for name, records in active.items() if owner_of(name) == status.key for r in records]
+    said = "; ".join(f"{run}: {cancels[run]}" for run in mine if run in cancels)
+    return replace(status, details={**status.details, "cancel_waits": said}) if said else status
 
 
 def _broken_statuses(desired: Desired, history: History, said: set[str]) -> list[ResourceStatus]:

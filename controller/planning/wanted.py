@@ -35,6 +35,18 @@ def cancels_in(draft: Draft) -> list[CancelRun]:
     return cancels
 
 
+def waiting_cancels(draft: Draft) -> dict[str, str]:
+    """Return run -> why its cancellation waits, for runs that are no longer wanted on clusters that cannot be seen."""
+    found = {}
+    for record in draft.history.active():
+        seen = draft.observed.clusters.get(record.where)
+        unwanted = _unwanted(draft, record)
+        if unwanted is not None and (seen is None or not seen.reachable):
+            said = f"{seen.error_reason}: {seen.error}" if seen is not None else "it was not looked at"
+            found[record.id] = f"to be cancelled ({unwanted[1]}) once cluster {record.where} can be seen: {said}"
+    return found
+
+
 def withdrawals_in(draft: Draft) -> list[CancelRun]:
     """Return a cancellation for each run that is to be submitted again, and somewhere else than before.
 
@@ -60,6 +72,8 @@ def left_behind(record: RunRecord) -> Wait:
 def _unwanted(draft: Draft, record: RunRecord) -> tuple[str, str] | None:
     """Return why an active run is to be cancelled, as (reason, sentence); None while it is not."""
     run = record.run
+    if record.given:
+        return None
     job = draft.desired.jobs.get(run.job)
     if job is not None:
         task = draft.tasks.get((run.job, run.key))

@@ -18,6 +18,7 @@ from controller.clusters.cluster import ClusterClient
 from controller.model.errors import ControllerError, NotOursError, TransientError
 from controller.model.failpoints import failpoint
 from controller.model.leases import (
+    Choice,
     Lease,
     Ownership,
     Spot,
@@ -99,6 +100,12 @@ class Leasing:
             return observation
         confirmed = self._from_journal is not None or self.recorded is not None
         error, others = verdict_on(observation, self.asked, self.ruling.known, confirmed=confirmed)
+        if error is None and self.asked.choice is Choice.ADOPT:
+            # What would have held the cluster without a person's choice is said.
+            asked = replace(self.asked, choice=Choice.NONE)
+            overruled, _ = verdict_on(observation, asked, self.ruling.known, confirmed=confirmed)
+            if overruled is not None:
+                self._note(f"cluster {observation.cluster}: taken over in spite of {overruled.reason}")
         self._elsewhere |= {owner.instance: owner for owner in others}
         if error is None:
             return observation
@@ -106,6 +113,10 @@ class Leasing:
             self.ruling = replace(self.ruling, refusal=self.ruling.refusal or error)
             return observation
         return held(observation, error)
+
+    def _note(self, note: str) -> None:
+        if note not in self.ruling.notes:
+            self.ruling = replace(self.ruling, notes=(*self.ruling.notes, note))
 
     def settled(self) -> bool:
         """Whether a look was made in the right name; False: another is in force now, look again."""
@@ -136,6 +147,11 @@ class Leasing:
             raise self.ruling.refusal
 
     @property
+    def held_before(self) -> Lease | None:
+        """The lease as journal or status branch had it, None where this is the first pass."""
+        return self._from_journal.lease if self._from_journal is not None else self.recorded
+
+    @property
     def published_sites(self) -> Whereabouts:
         """Where the clusters and their runs are, by the status branch."""
         ours = self.recorded is not None and self.recorded.instance == self.instance
@@ -156,6 +172,8 @@ class Leasing:
         self.ruling = replace(self.ruling, known=replace(self.ruling.known, lease=lease))
         there = self.recorded
         new = there is None or (there.instance, there.spot) != (lease.instance, lease.spot)
+        if there is not None and self.asked.choice is Choice.ADOPT:
+            new = new or (there.accounts, there.sites) != (lease.accounts, lease.sites)
         if new and (acting or there is not None):
             failpoint("lease.before")
             self._publish(lease)
@@ -275,6 +293,12 @@ def _from_journal(journal: Journal, asked: Asked, recorded: Lease | None) -> Kno
     spot = recorded.spot if recorded is not None and recorded.instance == name else None
     spot = spot or asked.spot
     return Known(lease=Lease(instance=name, spot=spot), spots=(spot,))
+
+
+def instance_in_force(journal: Journal) -> str | None:
+    """Return the instance that a journal is of, None for one that no pass has written."""
+    text = journal.fact(FACT)
+    return None if text is None else _from_fact(text).lease.instance
 
 
 def _newest_first(records: Iterable[RunRecord]) -> list[RunRecord]:

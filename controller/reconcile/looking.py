@@ -97,8 +97,10 @@ def look(
         whose = instance_in(name) or instance
         mine = absorb(records.values(), observation, instance=whose, now=now, grace_s=grace_s, metrics=metrics)
         updated |= mine
-        acks[name] = acknowledged(observation, mine)
-        if observation.reachable and strangers(observation, updated, instance=whose):
+        # What another instance has begun is its own to take note of, and to clear away.
+        theirs = bool(instance_in(name))
+        acks[name] = () if theirs else acknowledged(observation, mine)
+        if not theirs and observation.reachable and strangers(observation, updated, instance=whose):
             unknown.add(name)
     return Sight(
         observed=Observed(engine=engine_seen, clusters=observations),
@@ -230,10 +232,10 @@ def _ask_of(
         acknowledged=tuple(json.loads(journal.fact(f"acknowledged:{name}") or "[]")),
         runs=tuple(record.id for record in unclear),
         batches=tuple(sorted({record.batch for record in unclear if record.job_id is None})),
-        accounting_s=_accounting_s(active, unclear, looked, now) if scanned else _LONGEST_S,
+        accounting_s=_accounting_s(active, unclear, looked, now) if scanned or instance_in(name) else _LONGEST_S,
         facts=anew or asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or _too_large(active, known),
         sifs=tuple(sorted({image.origin.path for image in images if isinstance(image.origin, SifFile)})),
-        full_scan=not scanned,
+        full_scan=not scanned and not instance_in(name),
         outputs=outputs,
     )
     return _Ask(client=client, look=want, known=_remembered(known))

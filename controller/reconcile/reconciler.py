@@ -12,14 +12,14 @@ import structlog
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
-from controller.model.conditions import ACTIVE, ResourceStatus
+from controller.model.conditions import ResourceStatus
 from controller.model.documents import to_document
 from controller.model.errors import ControllerError, NotOursError
 from controller.model.failpoints import failpoint
 from controller.model.leases import Choice
 from controller.model.observed import Observed
 from controller.model.plans import Plan
-from controller.model.resources import Desired, owner_of
+from controller.model.resources import Desired
 from controller.planning.history import History
 from controller.planning.plan import make_plan
 from controller.planning.recall import to_keep
@@ -45,6 +45,7 @@ from controller.reconcile.schedules import with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.sites import Sites
 from controller.reconcile.source import standings_of, with_last_good
+from controller.reconcile.standings import remember_specs
 from controller.reconcile.submitting import latest_submits, remember_submits
 from controller.reconcile.survey import clusters_in_use, survey
 from controller.reconcile.trials import trials_of
@@ -226,7 +227,7 @@ class Reconciler:
         underway = self._workshop.underway - outcomes.keys()
         after, observed = self._after(ahead, outcomes, underway)
         failpoint("specs.remember.before")
-        self._remember_specs(ahead)
+        remember_specs(ahead, self._journal)
         failpoint("report.before")
         commit, error = self._report(ahead, after.statuses)
         failpoint("report.after")
@@ -316,6 +317,15 @@ class Reconciler:
             acting=bool(ahead.plan.actions),
         )
 
+    def take_over(self, ahead: Prospect) -> None:
+        """Write down the instance and whose directories they are, as a pass does, and do nothing else.
+
+        Raises:
+            ControllerError: a pass would be refused.
+        """
+        self._keep_lease(ahead)
+        own_clusters(ahead, self._client_of(ahead.desired), now=self._clock())
+
     def _after(self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]) -> tuple[Plan, Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""
         observed = with_outcomes(ahead.sight.observed, ahead.plan, outcomes)
@@ -360,19 +370,6 @@ class Reconciler:
         all_known = len(kept) == len(ahead.plan.recalled)
         remember_tip(self.mirror, self.settings.status_branch, self._journal, all_known=all_known)
         return commit, None
-
-    def _remember_specs(self, ahead: Prospect) -> None:
-        """Remember where each resource stands; forget those that are gone and have nothing active left."""
-        desired, history = ahead.desired, ahead.history
-        standings = standings_of(desired)
-        active = [*history.active(), *(r for r in ahead.plan.recalled.values() if r.state in ACTIVE)]
-        in_use = {owner_of(record.run.job) for record in active}
-        in_use |= {f"Cluster/{record.run.cluster}" for record in active}
-        gone = set(history.paths) - set(standings) - desired.broken - desired.stale - in_use
-        hidden = {key for key in gone if history.paths[key] in desired.broken_paths}
-        self._journal.save_resources(standings, forget=gone - hidden)
-        if not ahead.plan.holds:
-            self._journal.save_fact("commit", desired.commit)
 
     def hands(self, desired: Desired) -> Hands:
         """Return what actions on a commit are carried out with."""

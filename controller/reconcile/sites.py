@@ -8,8 +8,8 @@ is held until a person says what it means (``controller move``). Must not write 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from controller.model.conditions import ACTIVE, TaskState
 from controller.model.errors import ControllerError, StalledError
@@ -22,6 +22,7 @@ from controller.model.sites import (
     Whereabouts,
     cluster_in,
     host_of,
+    instance_in,
     is_former,
     read_whereabouts,
     root_of,
@@ -35,6 +36,15 @@ FACT = "sites"
 """The record in the journal."""
 WORKDIR_GONE = "WorkdirGone"
 """Reason of a look at a site whose directory is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A cluster that is not where it was. ``ours``: the new directory holds this instance's."""
+
+    before: Site
+    here: Site
+    ours: bool
 
 
 class Sites:
@@ -51,6 +61,8 @@ class Sites:
         self.notes: dict[str, None] = {}
         self.doubts: dict[str, ControllerError] = {}
         """Cluster -> why it is held."""
+        self.offered: dict[str, Offer] = {}
+        """Cluster -> where it was and where it is now, for those in doubt."""
         self._compared: set[str] = set()
         self._renamed: dict[str, str] = {}
         self._again = False
@@ -61,7 +73,8 @@ class Sites:
         """Return what is desired with every place as ``retired`` that is to be looked at beside its clusters."""
         retired = {name: cluster for name, cluster in desired.retired.items() if not is_former(name)}
         wanted = self._compared | self._needed(desired, records)
-        wanted |= {key for key in self.former if self._journal.fact(f"scanned:{key}") is None}
+        scanned = {key for key in self.former if self._journal.fact(f"scanned:{key}") is not None}
+        wanted |= {key for key in self.former if key not in scanned and not instance_in(key)}
         for name in sorted(wanted):
             site = self.former.get(name) or self.in_force.get(name)
             if site is not None and name not in desired.clusters and name not in retired:
@@ -100,6 +113,7 @@ class Sites:
         """Return what was seen, with each cluster held of which it is in doubt whether it is where it was."""
         found, used = dict(seen), {record.where for record in records.values()}
         self.doubts.clear()
+        self.offered.clear()
         for name, observation in seen.items():
             cluster = desired.clusters.get(name)
             if cluster is None or not observation.reachable or observation.facts is None:
@@ -121,6 +135,7 @@ class Sites:
             if error is not None:
                 found[name] = held(observation, error)
                 self.doubts[name] = error
+                self.offered[name] = Offer(before=before, here=here, ours=self._instance in (observation.owners or {}))
         return found
 
     def _from_facts(self, cluster: Cluster) -> Site | None:
@@ -199,7 +214,7 @@ class Sites:
         here = self.in_force.get(name)
         if here is None:
             return ""
-        if record.run_dir and (root := root_of(record.run_dir)) != here.root:
+        if record.run_dir and record.run_dir.startswith("/") and (root := root_of(record.run_dir)) != here.root:
             other = replace(here, root=root)
             self.former.setdefault(other.key, other)
             return other.key
@@ -210,6 +225,10 @@ class Sites:
         return ""
 
     # ---- what is kept ----
+
+    def records_of(self, jobs: Collection[str]) -> list[RunRecord]:
+        """Return the runs of some jobs that the journal knows."""
+        return [record for _, record in sorted(self._journal.runs().items()) if record.run.job in jobs]
 
     def whereabouts(self, records: Iterable[RunRecord]) -> Whereabouts:
         """Return the sites that are to be remembered: earlier ones as long as a run is known to be there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -87,6 +88,15 @@ class Lab:
     def release(self) -> None:
         """Let the long jobs end."""
         (self.directory / "go").touch()
+
+    def commit_to(self, repo: Path, files: Mapping[str, str]) -> None:
+        """Write files in another repository, which has the history of this one."""
+        place = self.directory / f"{repo.stem}.clone"
+        self.git("clone", "-q", "-b", "main", str(repo), str(place), where=self.directory)
+        for name, text in files.items():
+            (place / name).write_text(text)
+        self.git("commit", "-q", "-a", "-m", "Split", where=place)
+        self.git("push", "-q", str(repo), "HEAD:main", where=place)
 
     def move(self, name: str) -> Path:
         """Move the repository to another address, with all its branches."""
@@ -209,6 +219,15 @@ class Person:
         assert "Traceback" not in ran.err, ran.err
         assert expect is None or ran.code == expect, f"{argv} ended with {ran.code}:\n{ran.out}\n{ran.err}"
         return ran
+
+    def dies_at(self, name: str, *argv: str) -> None:
+        """Run the command until it is killed at a failpoint."""
+        armed = self.lab.directory / f"{self.name}.failpoints"
+        (armed / name).mkdir(parents=True)
+        where = self._where()
+        where["env"]["CONTROLLER_FAILPOINTS"] = str(armed)
+        done = subprocess.run(self._argv(argv), **where, capture_output=True, text=True, timeout=400)
+        assert done.returncode == -signal.SIGKILL, f"{name} was not reached: {done.stdout}\n{done.stderr}"
 
     def start(self, *argv: str) -> subprocess.Popen[str]:
         """Start the command."""

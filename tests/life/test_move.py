@@ -1,0 +1,182 @@
+"""``controller move``: it says what has moved, writes that down while jobs run, and can be done again after a crash."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import job
+from tests.life.lab import Lab, Person
+
+AT_WORK = {"done": "Succeeded", "long": "Running"}
+ENDED = {"done": "Succeeded", "long": "Succeeded"}
+ONCE = Counter(done=1, long=1)
+LOSS = """printf '{"loss": 7}' >out.json"""
+METRIC = {"metrics": {"loss": {"json": "out.json", "path": "loss"}}}
+
+
+@pytest.fixture
+def ada(lab: Lab) -> Person:
+    """Somebody whose one job has succeeded, while the other runs."""
+    lab.commit(lab.specs(lab.quick("done", LOSS), lab.long("long")))
+    person = lab.person("ada")
+    person.passes_until(AT_WORK)
+    return person
+
+
+def steps(person: Person, *argv: str, expect: int = 1) -> list[dict[str, Any]]:
+    """Return what ``controller move`` says."""
+    found: list[dict[str, Any]] = person.controller("move", *argv, "-o", "json", expect=expect).json["steps"]
+    return found
+
+
+def finish(lab: Lab, person: Person) -> None:
+    """Let the long job end; all has run once."""
+    lab.release()
+    person.passes_until(ENDED)
+    assert (lab.executions(), lab.cancelled()) == (ONCE, [])
+    assert person.one_pass()["actions"] == []
+    assert steps(person, expect=0) == []
+
+
+def copied(lab: Lab) -> Path:
+    """Copy the work directory, delete the old one, and name the new one in the spec."""
+    new = lab.another_site("new")
+    shutil.copytree(lab.site.workdir, new.workdir)
+    shutil.rmtree(lab.site.workdir)
+    use = job("use", lab.site.counting("cat ${{ needs.done.run_dir }}/out.json"), cluster="there", needs=["done"])
+    lab.commit(lab.specs(lab.quick("done", LOSS), lab.long("long"), use, clusters=[new.cluster()]))
+    return Path(new.workdir)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_repository_that_moves(lab: Lab, ada: Person, lost: bool) -> None:
+    """With the state at hand or lost: first only said, then done; the job that runs goes on."""
+    old = str(lab.repo)
+    ada.configure(repo=str(lab.move("elsewhere.git")))
+    if lost:
+        ada.lose_state()
+    tip = lab.status_tip()
+    wanted = {"what": "address", "was": old, "now": str(lab.repo)}
+    assert [wanted.items() <= step.items() for step in steps(ada)] == [True]
+    assert (lab.status_tip(), lab.record()["address"]) == (tip, old)
+    assert steps(ada, "--yes", expect=0) != []
+    assert lab.record()["address"] == str(lab.repo)
+    assert {owner["address"] for owner in lab.owners().values()} == {str(lab.repo)}
+    assert steps(ada, expect=0) == []
+    finish(lab, ada)
+
+
+def test_an_account_that_changes(lab: Lab, ada: Person) -> None:
+    """It is held until then, and goes on."""
+    before = next(iter(lab.owners().values()))["account"]
+    ada.works_as("someone")
+    assert "AccountChanged" in ada.controller("reconcile", "--once", expect=3).err
+    (step,) = steps(ada)
+    assert (step["what"], step["cluster"], step["was"], step["now"]) == ("account", "there", before, "someone")
+    steps(ada, "--yes", expect=0)
+    assert next(iter(lab.owners().values()))["account"] == "someone"
+    finish(lab, ada)
+
+
+def test_another_branch(lab: Lab, ada: Person) -> None:
+    """The lease goes along to the branch that is followed from then on."""
+    lab.git("push", "-q", str(lab.repo), "HEAD:trunk")
+    ada.configure(branch="trunk")
+    assert "BranchLeased" in ada.refused()
+    assert [(step["what"], step["was"], step["now"]) for step in steps(ada)] == [("branch", "main", "trunk")]
+    steps(ada, "--yes", expect=0)
+    assert lab.record()["branch"] == "trunk"
+    finish(lab, ada)
+
+
+@pytest.mark.parametrize("died_at", ["", "move.before", "move.recorded", "lease.recorded"])
+def test_a_work_directory_that_was_copied(lab: Lab, ada: Person, died_at: str) -> None:
+    """Held; carried, the runs are where they were copied to, and their files are handed on."""
+    lab.release()
+    ada.passes_until(ENDED)
+    new = copied(lab)
+    ada.one_pass(expect=3)
+    (step,) = steps(ada)
+    assert (step["what"], step["runs"]) == ("cluster", 2)
+    assert "--carry there" in step["how"]
+    if died_at:
+        ada.dies_at(died_at, "move", "--carry", "there", "--yes")
+    if not died_at.startswith("lease"):
+        steps(ada, "--carry", "there", "--yes", expect=0)
+    ada.passes_until({**ENDED, "use": "Succeeded"})
+    (status,) = ada.controller("status", "done", "-o", "json").json
+    assert status["tasks"][0]["run_dir"].startswith(f"{new}/")
+    assert (lab.executions(), lab.cancelled()) == (ONCE + Counter(use=1), [])
+    assert not Path(lab.site.workdir).exists()
+
+
+def test_a_work_directory_that_is_away(lab: Lab, ada: Person) -> None:
+    """Left: new work goes to the new directory at once; what runs in the old one ends there."""
+    new, aside = lab.another_site("new"), Path(f"{lab.site.workdir}.aside")
+    lab.commit(lab.specs(lab.quick("done", LOSS), lab.long("long"), lab.quick("more"), clusters=[new.cluster()]))
+    Path(lab.site.workdir).rename(aside)
+    ada.one_pass(expect=3)
+    assert "NothingCarried" in ada.controller("move", "--carry", "there", "--yes", expect=3).err
+    steps(ada, "--leave", "there", "--yes", expect=0)
+    ada.one_pass(expect=3)
+    assert ada.states()["long"] == "Unknown"
+    aside.rename(lab.site.workdir)
+    ada.passes_until({**AT_WORK, "more": "Succeeded"})
+    lab.release()
+    ada.passes_until({**ENDED, "more": "Succeeded"})
+    assert (lab.executions(), lab.cancelled()) == (ONCE + Counter(more=1), [])
+
+
+@pytest.mark.parametrize("died_at", ["", "move.before", "move.taken", "lease.recorded"])
+def test_a_repository_that_is_split(lab: Lab, ada: Person, died_at: str) -> None:
+    """The part with the job that runs goes on under its own controller; nothing runs again, and neither cancels."""
+    half = lab.fork("half.git")
+    bob = lab.person("bob", repo=str(half))
+    cancel = {"on_remove": "cancel"}
+    lab.commit(lab.specs(lab.quick("done", LOSS), lab.long("long", **cancel)))
+    ada.one_pass()
+    lab.commit_to(half, lab.specs(lab.long("long", **cancel)))
+    argv = ("--from", str(ada.state_dir))
+    assert [step["runs"] for step in steps(bob, *argv)] == [1]
+    if died_at:
+        bob.dies_at(died_at, "move", *argv, "--yes")
+    steps(bob, *argv, "--yes", expect=0)
+    lab.commit(lab.specs(lab.quick("done", LOSS)))
+    ada.one_pass()
+    bob.one_pass()
+    assert bob.states() == {"long": "Running"}
+    assert (lab.executions(), lab.cancelled(), lab.running()) == (ONCE, [], 1)
+    lab.release()
+    bob.passes_until({"long": "Succeeded"})
+    ada.passes_until({"done": "Succeeded"})
+    assert ada.one_pass()["actions"] == []
+    assert bob.one_pass()["actions"] == []
+    assert (lab.executions(), lab.cancelled()) == (ONCE, [])
+    assert len(lab.owners()) >= 1
+
+
+def test_a_commit_on_a_branch_that_nobody_follows_is_refused(lab: Lab, ada: Person) -> None:
+    """``suspend`` and the like would have no effect there: nothing is committed."""
+    lab.git("push", "-q", str(lab.repo), "HEAD:feature")
+    tip = lab.git("rev-parse", "feature", where=lab.repo)
+    for verb in ("suspend", "resume", "rerun"):
+        said = ada.controller(verb, "long", "--branch", "feature", expect=3).err
+        assert "BranchNotFollowed" in said
+        assert "--branch main" in said
+    assert lab.git("rev-parse", "feature", where=lab.repo) == tip
+
+
+def test_adopting_says_what_it_took_over(lab: Lab, ada: Person) -> None:
+    """Also with the journal at hand."""
+    old = str(lab.repo)
+    ada.configure(repo=str(lab.move("elsewhere.git")))
+    ada.works_as("someone")
+    notes = "".join(ada.one_pass("--adopt")["notes"])
+    assert f"in place of {old}" in notes
+    assert "taken over in spite of AccountChanged" in notes
+    assert ada.one_pass()["notes"] == []
