@@ -47,6 +47,8 @@ class Look:
     full_scan: bool = False
     sifs: tuple[str, ...] = ()
     """SIF files that specs name by path."""
+    trees: tuple[str, ...] = ()
+    """Staged trees that runs are about to be submitted with: whether they are whole."""
     outputs: tuple[tuple[str, str], ...] = ()
     """(run, path below its directory) of files that metrics are read from and that did not come with its end."""
 
@@ -109,12 +111,14 @@ class ClusterClient:
         lines = [f"ack {name}" for name in look.acknowledged]
         lines += [f"run {run}" for run in look.runs]
         lines += [f"batch {batch}" for batch in look.batches]
+        lines += [f"tree {tree}" for tree in look.trees]
         lines += [f"output {run} {path}" for run, path in look.outputs]
         facts = f"{self.scheduler.facts_command()}; {self._container_facts()}" if look.facts else ""
         # Each in a shell of its own, which a variable that is not set there ends: then there is no path.
         paths = "\n".join(f"sifs+=(\"$(printf '%s' {path_expression(path)} 2>/dev/null)\")" for path in look.sifs)
         script = self._script(
             "observe",
+            parts=("manifest",),
             queue_command=self.scheduler.queue_command(),
             accounting_command=self.scheduler.accounting_command(look.accounting_s) if look.accounting_s else "",
             facts_command=facts,
@@ -161,6 +165,8 @@ class ClusterClient:
             images="\n".join(
                 sorted({f"{sif} {b.image.name}" for b, _ in batches if b.image and (sif := sif_of(b.image))})
             ),
+            trees="\n".join(sorted({b.job.files.tree for b, _ in batches if b.job.files})),
+            parts=("fresh",),
             job_id_pattern=self.scheduler.job_id_pattern,
         )
         answer = self._ask(script, payload, timeout_s=_ACT_S)
@@ -204,12 +210,14 @@ class ClusterClient:
         return {run: holder for run, holder in holders.items() if holder == CANCELLED_OWNER or targets.get(run) in hit}
 
     def stage(self, trees: Sequence[str], tar: BinaryIO) -> None:
-        """Put file sets in place from a tar of ``<tree>/...`` directories.
+        """Put file sets in place from a tar of ``<tree>/...`` directories, each with its ``<tree>.manifest``.
 
         Raises:
             TransientError: some did not get there.
         """
-        answer = self._ask(self._script("stage", trees="\n".join(trees)), tar, timeout_s=_ACT_S)
+        answer = self._ask(
+            self._script("stage", parts=("fresh", "manifest"), trees="\n".join(trees)), tar, timeout_s=_ACT_S
+        )
         staged = {words[1] for words in answer.words if words[0] == "staged"}
         if missing := set(trees) - staged:
             raise TransientError(
@@ -257,8 +265,15 @@ class ClusterClient:
             return "true"
         return sif.facts_command(self.cluster.setup, self.cluster.containers)
 
-    def _script(self, verb: str, /, **variables: str) -> Script:
-        return compose(verb, self.scheduler, cluster=self.cluster, instance=self._instance, variables=variables)
+    def _script(self, verb: str, /, *, parts: tuple[str, ...] = (), **variables: str) -> Script:
+        return compose(
+            verb,
+            self.scheduler,
+            cluster=self.cluster,
+            instance=self._instance,
+            variables=variables,
+            parts=parts,
+        )
 
     def _ask(
         self, script: Script, payload: bytes | BinaryIO, *, timeout_s: float, progress: Progress | None = None

@@ -83,6 +83,7 @@ def job_script(batch: SubmitBatch, scheduler: Scheduler, *, root: str, instance:
             f"scheduler_identity() {{\n{scheduler.identity}\n}}",
             f"scheduler_exports() {{\n{scheduler.exports}\n}}",
             remote_file("child.sh"),
+            remote_file("manifest.sh"),
             remote_file("job.sh"),
         ]
     )

@@ -110,6 +110,8 @@ RETRY_REASONS = (
     "ExitCode",
     "SetupFailed",
     "FilesUnavailable",
+    "FilesIncomplete",
+    "SubmissionGone",
     "ImageMissing",
     "ImageChanged",
     "ShellMissing",

@@ -69,6 +69,7 @@ def absorb(
             queue_known=observation.queue is not None,
             accounting=accounting.of(record, holder),
             accounting_known=accounting_known,
+            accounting_asked=observation.accounting is not None or "accounting" in observation.faults,
             events=events.get(run_id, ()),
             batch=(observation.batches or {}).get(record.batch),
         )

@@ -7,11 +7,15 @@ from hashlib import sha256
 
 from controller.model.conditions import ACTIVE, TaskState
 from controller.model.observed import ClusterObservation
-from controller.model.resources import Cluster, Job, Retries, Task
+from controller.model.resources import Cluster, Job, Task
 from controller.model.runs import RunRecord
 from controller.planning.draft import Draft
+from controller.planning.lacking import MOST_AGAIN, PUT_AGAIN, times_lacked
 from controller.planning.verdicts import NEEDS_A_PERSON, Wait
 from controller.planning.wanted import WANTED_AGAIN
+
+_AGAIN_S = 30.0
+"""Wait before the second attempt of those that ``lacking`` is about; the first is made at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +38,9 @@ def standing_of(draft: Draft, job: Job, cluster: Cluster, task: Task) -> Standin
         if last.state is TaskState.CANCELLED and last.reason not in WANTED_AGAIN:
             return Standing(done=True)
         if last.state is TaskState.FAILED:
-            if not may_retry(job.retries, records):
+            if not may_retry(draft, job, records):
                 return Standing(done=True)
-            retry = _backoff(job.retries, records, draft.now)
+            retry = _backoff(draft, job, records)
     wait = _held_by_spec(job, task) or draft.held.get(task.id) or _needs(draft, job) or retry
     wait = wait or cluster_fault(cluster, draft.seen(cluster)) or _previous(draft, job, task)
     if wait is not None:
@@ -44,24 +48,31 @@ def standing_of(draft: Draft, job: Job, cluster: Cluster, task: Task) -> Standin
     return Standing(attempt=last.run.attempt + 1 if last else 1)
 
 
-def may_retry(retries: Retries, records: list[RunRecord]) -> bool:
+def may_retry(draft: Draft, job: Job, records: list[RunRecord]) -> bool:
     """Whether a task whose last run failed has an attempt left for that reason."""
-    return _failures(records) <= retries.max and records[-1].reason in retries.on
+    reason = records[-1].reason
+    if reason in PUT_AGAIN and 0 < times_lacked(draft.image(job), records) <= MOST_AGAIN:
+        return True
+    return _failures(draft, job, records) <= job.retries.max and reason in job.retries.on
 
 
-def _failures(records: list[RunRecord]) -> int:
+def _failures(draft: Draft, job: Job, records: list[RunRecord]) -> int:
     """Return how many attempts have failed. One that no record is left of has, or the next would not have begun."""
     forgotten = records[-1].run.attempt - len(records)
-    return sum(record.state is TaskState.FAILED for record in records) + max(0, forgotten)
+    failed = sum(record.state is TaskState.FAILED for record in records) + max(0, forgotten)
+    return failed - min(MOST_AGAIN, times_lacked(draft.image(job), records))
 
 
-def _backoff(retries: Retries, records: list[RunRecord], now: float) -> Wait | None:
+def _backoff(draft: Draft, job: Job, records: list[RunRecord]) -> Wait | None:
     """The wait doubles with each failure; a fifth more or less by the run's id, so that retries do not march."""
     last = records[-1]
-    failures = _failures(records)
     spread = 0.8 + 0.4 * int.from_bytes(sha256(last.id.encode()).digest()[:2], "big") / 0xFFFF
-    due = (last.ended or last.intended_at) + retries.backoff_s * 2 ** (failures - 1) * spread
-    if now >= due:
+    lacked = times_lacked(draft.image(job), records)
+    if last.reason in PUT_AGAIN and lacked <= MOST_AGAIN:
+        wait_s = _AGAIN_S * (lacked - 1)
+    else:
+        wait_s = job.retries.backoff_s * 2 ** max(0, _failures(draft, job, records) - 1)
+    if draft.now >= (last.ended or last.intended_at) + wait_s * spread:
         return None
     return Wait("Backoff", f"attempt {last.run.attempt} failed ({last.reason}: {last.message}); it is tried again")
 
@@ -86,7 +97,7 @@ def _needs(draft: Draft, job: Job) -> Wait | None:
             state = records[-1].state if records else TaskState.WAITING
             if state is TaskState.SUCCEEDED:
                 continue
-            if state is TaskState.FAILED and not may_retry(upstream.retries, records):
+            if state is TaskState.FAILED and not may_retry(draft, upstream, records):
                 return Wait(
                     "NeedFailed", f"{task.id} has failed ({records[-1].reason}); mend it and this goes on", stalled=True
                 )

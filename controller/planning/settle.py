@@ -23,6 +23,7 @@ from controller.model.observed import (
     RunEvent,
 )
 from controller.model.runs import RunRecord, owner_from
+from controller.planning.lacking import LACKING, without_table
 
 SETTLE_S = 20.0
 """How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
@@ -31,26 +32,8 @@ _SKEW_S = 60.0
 """How much the clocks of cluster and controller may differ: a stop well before the request was not for it."""
 _CLAIM_LOST = 75
 _NOT_RECORDED = 74
+_NO_SUBMISSION = 76
 _KILLED = 137
-_LACKING = {
-    "image-missing": (
-        "ImageMissing",
-        "its image's SIF was not there, or could not be read, when the run started; the command was not run. "
-        "An image of ours is made again before the next run: rerun the job, or name ImageMissing in retries.on",
-    ),
-    "image-changed": (
-        "ImageChanged",
-        "its image's SIF is not the one that was made, or that the spec gives the hash of; the command was not run. "
-        "An image of ours is made again before the next run: rerun the job, or name ImageChanged in retries.on",
-    ),
-    "shell-missing": (
-        "ShellMissing",
-        "the shell that its command is run by is not there (stderr says which, and where); nothing of the command was "
-        "run. Name one that is, such as shell: sh -e, in the job, its Workflow or the cluster's defaults, or add it to "
-        "the image",
-    ),
-}
-"""What a run says that it lacked -> reason and message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +47,8 @@ class Seen:
     queue_known: bool = False
     accounting: JobRecord | None = None
     accounting_known: bool = False
+    accounting_asked: bool = True
+    """False where this look had no question for it: the next one has, about what is gone from the queue."""
     events: Sequence[RunEvent] = ()
     batch: BatchRecord | None = None
 
@@ -90,6 +75,8 @@ def settle(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> RunR
     if ended is not None and ended.state in ENDED:
         if ended.state not in REQUEUEABLE and not _claim_read(record, seen):
             return _ending(record, ended, now)
+        if _lost_its_table(ended, seen):
+            return without_table(record, ended, now)
         return _ended(record, ended, now)
     return _missing(record, seen, now=now, grace_s=grace_s)
 
@@ -172,8 +159,8 @@ def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRe
         )
     elif event.phase == "files":
         reason, message = "FilesUnavailable", "the job's files could not be copied into the run directory"
-    elif event.phase in _LACKING:
-        reason, message = _LACKING[event.phase]
+    elif event.phase in LACKING:
+        reason, message = LACKING[event.phase]
     return replace(record, state=TaskState.FAILED, reason=reason, message=message)
 
 
@@ -276,6 +263,13 @@ def _ended(record: RunRecord, job: JobRecord, now: float) -> RunRecord:
     return replace(record, state=TaskState.FAILED, reason=_reason(job), message=message)
 
 
+def _lost_its_table(job: JobRecord, seen: Seen) -> bool:
+    """Whether a job has ended since its submission's files were gone: it claims no run then."""
+    return (job.state, job.exit_code) == (JobState.FAILED, _NO_SUBMISSION) and not any(
+        event.kind in (EventKind.CLAIMED, EventKind.STARTED) for event in seen.events
+    )
+
+
 def _with_exit_code(seen: Seen) -> JobRecord | None:
     """Return the end that is stated. The queue knows no exit codes; accounting may, of the same job."""
     queue, accounting = seen.queue, seen.accounting
@@ -312,7 +306,10 @@ def _missing(record: RunRecord, seen: Seen, *, now: float, grace_s: float) -> Ru
     if record.stopped_at is not None and gone_s >= grace_s and seen.accounting_known:
         message = "a signal ended it (time limit, scancel or preemption); the scheduler no longer says which"
         return replace(record, state=TaskState.FAILED, reason="Stopped", message=message, ended=record.stopped_at)
-    what = "the queue" if seen.accounting_known else "the queue, and accounting cannot be read"
+    what = "the queue"
+    if not seen.accounting_known:
+        unread = "accounting cannot be read" if seen.accounting_asked else "accounting is asked in the next pass"
+        what = f"the queue ({unread})"
     message = (
         f"job {record.job_id} is no longer in {what}, and the run has said nothing of its end. "
         "Look at its directory; to run it again, change the job's 'rerun' field"

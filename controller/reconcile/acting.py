@@ -49,7 +49,7 @@ def stage(hands: Hands, actions: Sequence[StageFiles]) -> Outcomes:
     client = hands.client_of(actions[0].cluster.name)
     with tempfile.TemporaryFile(dir=hands.state_dir) as archive:
         parts = [(a.files.tree, hands.tree_of(a.files), a.files.entries) for a in actions]
-        write_tar(archive, parts, last=LAST_MEMBER)
+        write_tar(archive, parts, last=LAST_MEMBER, manifests=True)
         archive.seek(0)
         failpoint("stage.before")
         client.stage([action.files.tree for action in actions], archive)

@@ -14,14 +14,17 @@ from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, TaskState
 from controller.model.images import Build, Image, SifFile
 from controller.model.observed import ClusterFacts, ClusterObservation, Observed, Partition
-from controller.model.resources import Desired, Metric
+from controller.model.resources import Desired, Job, Metric
 from controller.model.runs import RunRecord
 from controller.model.sites import cluster_in, instance_in
 from controller.planning.absorb import absorb, acknowledged, strangers
 from controller.planning.carried import Carried
+from controller.planning.history import latest_by_task
+from controller.planning.lacking import PUT_AGAIN
 from controller.planning.results import unread
 from controller.planning.stuck import beyond_any_node
 from controller.planning.trials import gate_of
+from controller.planning.wanted import WANTED_AGAIN
 from controller.reconcile.trials import trials_of
 from controller.store.journal import Journal
 
@@ -69,6 +72,7 @@ def look(
     """
     carried = carried or Carried(desired)
     metrics = {name: job.results.metrics for job in desired.jobs.values() for name in (*job.was, job.name)}
+    latest = latest_by_task(records.values())
     names = [*desired.clusters, *desired.retired]
     asks = {
         name: _ask_of(
@@ -78,6 +82,7 @@ def look(
             records,
             now,
             _images_on(desired, name),
+            _trees_on(desired, latest, name),
             _outputs_on(name, records, metrics),
             anew=name in anew,
         )
@@ -131,6 +136,27 @@ def _images_on(desired: Desired, cluster: str) -> list[Image]:
     return [desired.images[name] for name in sorted(names)]
 
 
+def _trees_on(desired: Desired, latest: Mapping[tuple[str, str, str], RunRecord], cluster: str) -> tuple[str, ...]:
+    """Return the staged files of jobs on a cluster that may submit a run now: those are looked at one by one."""
+    trees: dict[str, None] = {}
+    for job in desired.jobs.values():
+        if job.cluster == cluster and job.files is not None and job.files.tree not in trees:
+            last = (latest.get((job.name, task.key, task.digest)) for task in job.tasks)
+            if any(record is None or _may_run_again(job, record) for record in last):
+                trees[job.files.tree] = None
+    return tuple(trees)
+
+
+def _may_run_again(job: Job, record: RunRecord) -> bool:
+    """Whether another submission of a task may be due, as far as its last run tells."""
+    failed = record.state is TaskState.FAILED
+    return (
+        record.lapsed
+        or (record.state is TaskState.CANCELLED and record.reason in WANTED_AGAIN)
+        or (failed and (record.reason in PUT_AGAIN or record.run.attempt <= job.retries.max))
+    )
+
+
 def _outputs_on(
     cluster: str, records: Mapping[str, RunRecord], metrics: Mapping[str, Mapping[str, Metric]]
 ) -> tuple[tuple[str, str], ...]:
@@ -159,6 +185,9 @@ def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord],
         complete = name not in sight.strangers and "everything" not in observation.faults
         journal.save_fact(f"scanned:{name}", "1" if complete else "0")
         kept = observation.facts
+        if kept.initialised:
+            roots = dict.fromkeys((*_marked(journal, name), kept.root))
+            journal.save_fact(f"marked:{name}", json.dumps(list(roots)))
         if "facts" not in observation.faults:
             journal.save_fact(f"facts:{name}", json.dumps({**asdict(kept), "at": now if kept.asked else None}))
 
@@ -183,6 +212,8 @@ class _Ask:
     client: ClusterClient
     look: Look
     known: ClusterFacts | None
+    marked: tuple[str, ...]
+    """Its work directories that have had the mark."""
 
 
 def _by_login(desired: Desired) -> list[list[str]]:
@@ -204,7 +235,7 @@ def _look_at(asks: Sequence[_Ask]) -> dict[str, ClusterObservation]:
     return {
         seen.cluster: seen
         if seen.facts is None
-        else replace(seen, facts=_merged(ask.known, seen.facts, ask.look.facts))
+        else replace(seen, facts=_merged(ask.known, seen.facts, ask.look.facts, ask.marked))
         for ask, seen in zip(asks, found, strict=True)
     }
 
@@ -216,6 +247,7 @@ def _ask_of(
     records: Mapping[str, RunRecord],
     now: float,
     images: Sequence[Image],
+    trees: tuple[str, ...],
     outputs: tuple[tuple[str, str], ...],
     *,
     anew: bool,
@@ -236,9 +268,17 @@ def _ask_of(
         facts=anew or asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or _too_large(active, known),
         sifs=tuple(sorted({image.origin.path for image in images if isinstance(image.origin, SifFile)})),
         full_scan=not scanned and not instance_in(name),
+        trees=trees,
         outputs=outputs,
     )
-    return _Ask(client=client, look=want, known=_remembered(known))
+    return _Ask(client=client, look=want, known=_remembered(known), marked=_marked(journal, name))
+
+
+def _marked(journal: Journal, cluster: str) -> tuple[str, ...]:
+    """Return the work directories of a cluster that have had the mark; a version before remembered the newest alone."""
+    known = json.loads(journal.fact(f"facts:{cluster}") or "{}")
+    before = [known["root"]] if known.get("initialised") else []
+    return tuple(json.loads(journal.fact(f"marked:{cluster}") or json.dumps(before)))
 
 
 def _too_large(active: Sequence[RunRecord], known: dict[str, Any]) -> bool:
@@ -272,25 +312,13 @@ def _accounting_s(active: list[RunRecord], unclear: list[RunRecord], looked: flo
     return int(min(max(now - oldest, 0) + 3600, _LONGEST_S))
 
 
-def _merged(known: ClusterFacts | None, seen: ClusterFacts, asked: bool) -> ClusterFacts:
-    """Lay what was asked this time over what is remembered."""
-    if known is not None and known.root != seen.root:
-        # What was true of another directory says nothing of this one.
-        known = replace(known, root=seen.root, initialised=False, lost=False)
-    if known is None:
-        return replace(seen, asked=asked)
-    lost = known.initialised and not known.lost and not seen.initialised
-    lost = lost or (known.lost and not seen.initialised)
-    if asked:
-        return replace(seen, asked=True, lost=lost, initialised=seen.initialised or known.initialised)
-    return replace(
-        known,
-        root=seen.root,
-        host=seen.host,
-        user=seen.user,
-        lost=lost,
-        initialised=seen.initialised or known.initialised,
-    )
+def _merged(known: ClusterFacts | None, seen: ClusterFacts, asked: bool, marked: Sequence[str]) -> ClusterFacts:
+    """Lay what was asked this time over what is remembered. A directory that had its mark and has it not is lost."""
+    if known is None or asked:
+        merged = replace(seen, asked=asked)
+    else:
+        merged = replace(known, root=seen.root, host=seen.host, user=seen.user, initialised=seen.initialised)
+    return replace(merged, lost=not seen.initialised and seen.root in marked)
 
 
 def _with_removal(records: dict[str, RunRecord], desired: Desired) -> dict[str, RunRecord]:

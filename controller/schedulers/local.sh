@@ -73,7 +73,7 @@ kill_all() {
 # alive ITEM: whether anything of it is left.
 alive() {
   local pid='' start='' seen
-  [ -s "$home/running/$1/pid" ] || { starting "$1"; return; }
+  [ -s "$home/running/$1/pid" ] || { starting "$1" || find_again "$1"; return; }
   read -r pid start <"$home/running/$1/pid"
   if seen=$(started_at "$pid"); then [ "$seen" = "$start" ]; return; fi
   members "$pid"
@@ -81,6 +81,23 @@ alive() {
 
 # starting ITEM: taken from the queue a moment ago, its process not yet written down.
 starting() { [ -n "$(find "$home/running/$1" -maxdepth 0 -newermt '-30 seconds' 2>/dev/null)" ]; }
+
+# find_again ITEM: its process, of which the record was deleted.
+find_again() {
+  local place words pid session
+  for place in /proc/[0-9]*/cmdline; do
+    words=$({ tr '\0' '\n' <"$place"; } 2>/dev/null) || continue
+    pid=${place#/proc/} pid=${pid%/cmdline}
+    # Its session has the number of the process that executes it; what that starts has the same words.
+    case $words in *$'\n'"$home"$'\nexecute\n'"$1") ;; *) continue ;; esac
+    session=
+    read -r _ _ _ session _ < <(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null)
+    if [ "$session" = "$pid" ] && mkdir -p "$home/running/$1" && printf '%s %s\n' "$pid" "$(started_at "$pid")" >"$home/running/$1/pid"; then
+      return 0
+    fi
+  done
+  return 1
+}
 
 # end ITEM STATE CODE START: one line in the record, then forget it.
 end() {
@@ -145,8 +162,19 @@ record() {
   printf '@%s|%s|%s@\n' "$nonce" "$*" "$nonce"
 }
 
+# freshen: once a day, the time stamps of what waits and runs, for a work directory that is cleared by age.
+freshen() {
+  local place
+  [ -n "$(find "$home/next" -maxdepth 0 -mtime +0 2>/dev/null)" ] || return 0
+  touch -c "$home/next" "$home/ended" "$home/slots/count"
+  for place in "$home"/queue/* "$home"/running/*; do
+    known "${place##*/}" && touch -c "$place" "$home/jobs/$(job_of "${place##*/}")"/*
+  done
+}
+
 queue() { # NONCE
   local place item start job
+  freshen
   reap
   start_runner
   for place in "$home"/queue/*; do
@@ -217,6 +245,8 @@ runner() {
         done
         if [ "$busy" = 1 ]; then sleep 0.1; fi
       done
+      # Whatever deleted this program will have been noticed by whoever asks for the queue: then another goes on.
+      if [ ! -s "$0" ]; then exit 0; fi
       if ! mkdir "$home/running/$item" 2>/dev/null; then continue; fi
       if ! rm "$place" 2>/dev/null; then rmdir "$home/running/$item"; continue; fi
       detached execute "$item" 8>&-
@@ -235,6 +265,8 @@ execute() { # ITEM, the slot's lock on descriptor 9
   trap : TERM
   walltime=$(cat "$home/jobs/$job/walltime")
   if [ -e "$home/running/$item/cancel" ]; then end "$item" CANCELLED 0 "$start"; exit 0; fi
+  # Deleted while it waited: the code of a submission whose files are gone (job.sh).
+  if [ ! -s "$home/jobs/$job/script" ]; then end "$item" FAILED 76 "$start"; exit 0; fi
   set -m
   CONTROLLER_JOB_ID=$job CONTROLLER_JOB_INDEX=$(index_of "$item") bash -p "$home/jobs/$job/script" \
     "$(cat "$home/jobs/$job/argument")" 9>&- &
@@ -259,9 +291,17 @@ execute() { # ITEM, the slot's lock on descriptor 9
   end "$item" "$state" "$code" "$start"
 }
 
-# expire ITEM SECONDS START: the time limit, in a process of the job's own session, which goes with it.
+# expire ITEM SECONDS START: the time limit, in a process of the job's own session, which goes with it, and ends where
+# nothing else is left of it.
 expire() {
-  sleep "$2"
+  local now end
+  printf -v now '%(%s)T' -1
+  end=$((now + $2))
+  while [ "$now" -lt "$end" ]; do
+    sleep "$((end - now < 5 ? end - now : 5))"
+    if ! kill -0 $$ 2>/dev/null && ! members $$; then exit 0; fi
+    printf -v now '%(%s)T' -1
+  done
   : >"$home/running/$1/timeout"
   detached end_all $$ "$3"
 }

@@ -170,12 +170,12 @@ def test_zip_takes_copied_files(project: Project) -> None:
 
 
 def test_copied_files_have_one_time(project: Project, cluster: dict[str, Any]) -> None:
-    """It is the same on every cluster, at every commit, for files and for directories."""
-    command = "date -u -r src/a.txt +%F; date -u -r src +%F"
-    specs = documents(cluster, job("dates", command, cluster="here", files=["src"]))
-    project.commit({"src/a.txt": "x", "a.yaml": specs})
+    """It is that of the run's start: no file looks newer than another, or old enough to be deleted."""
+    command = "stat -c %y a.txt src/b.txt | uniq | wc -l; find . -type f -mtime -1 | sort"
+    specs = documents(cluster, job("dates", command, cluster="here", files=["a.txt", "src"]))
+    project.commit({"a.txt": "x", "src/b.txt": "x", "a.yaml": specs})
     project.settle()
-    assert project.controller("logs", "dates", expect=0).out.split() == ["2000-01-01", "2000-01-01"]
+    assert project.controller("logs", "dates", expect=0).out.split() == ["1", "./a.txt", "./src/b.txt"]
 
 
 def test_names_arrive_byte_for_byte(project: Project, cluster: dict[str, Any]) -> None:

@@ -11,13 +11,22 @@ refuse() {
 
 record() { printf '%s\n%s\n' "$1" "$2" >"$image_record.$BASHPID" && mv -f "$image_record.$BASHPID" "$image_record"; }
 
+# first_record: of an image of ours whose record is gone. One job alone reads the file, the others do not wait for it.
+first_record() {
+  [ -n "$image_aside" ] && mkdir "$image_record.making" 2>/dev/null || return 0
+  sum=$(sha256sum <"$image") && record "${sum%% *}" "$looks"
+  rmdir "$image_record.making"
+}
+
 if [ ! -r "$image" ] || ! looks=$(stat -L -c '%s %Y %i' "$image"); then
   refuse image-missing "there is no $image that can be read"
 fi
-expected='' known=''
-{ read -r expected; read -r known; } 2>/dev/null <"$image_record"
-if [ -n "$image_sum" ] && [ "$image_sum" != "$expected" ]; then expected=$image_sum known=; fi
-if [ -z "$expected" ] || [ "$looks" = "$known" ]; then exit 0; fi
+# A third line is how it looks once a submission has renewed its time stamp (fresh.sh).
+expected='' known='' coming=''
+{ read -r expected; read -r known; read -r coming; } 2>/dev/null <"$image_record"
+if [ -n "$image_sum" ] && [ "$image_sum" != "$expected" ]; then expected=$image_sum known='' coming=''; fi
+if [ -z "$expected" ]; then first_record; exit 0; fi
+if [ "$looks" = "$known" ] || [ "$looks" = "$coming" ]; then exit 0; fi
 sum=$(sha256sum <"$image")
 sum=${sum%% *}
 if [ "$sum" = "$expected" ]; then

@@ -61,20 +61,23 @@ quoted() { printf '%q ' "$@"; }
 
 # enter: the child's first text, for a login shell: what a site and a user set there, then the cluster's setup. Nothing
 # but environment, umask and limits gets from there to the second script. No variable and no function of ours is in
-# it, since both may be theirs as well; and the marker of each phase is a file.
+# it, since both may be theirs as well; and the marker of each phase is a file. In POSIX mode, which a variable sets, the
+# special builtins go before functions of the same name, and a quoted word is no alias: bash(1).
 enter() {
   local signals='EXIT ERR DEBUG RETURN HUP INT QUIT TERM USR1 USR2 CONT XCPU'
-  echo "trap - $signals"
-  echo 'set +aefknptuvxCEPT +o pipefail +o posix; shopt -u expand_aliases nullglob failglob dotglob nocasematch extdebug'
-  echo "unalias -a; unset IFS CDPATH GLOBIGNORE; cd $(quoted "$run")"
-  echo "exec >>$(quoted "$control/stdout") 2>>$(quoted "$control/stderr")"
-  echo ": >$(quoted "$control/phase.setup")"
+  printf '%s\n' 'POSIXLY_CORRECT=y' "\\trap - $signals" \
+    '\set +aefknptuvxCEPT +o pipefail; shopt -u expand_aliases nullglob failglob dotglob nocasematch extdebug' \
+    "unalias -a; \\unset IFS CDPATH GLOBIGNORE; cd $(quoted "$run")" \
+    "\\exec >>$(quoted "$control/stdout") 2>>$(quoted "$control/stderr")" \
+    ": >$(quoted "$control/phase.setup")"
   if [ -n "$setup" ]; then
-    echo ". $(quoted "$control/setup.sh")"
-    echo 'case $? in 0) ;; *) exit ;; esac'
-    echo "trap - $signals"
+    # Its exit code is kept in the variable that sets the mode.
+    # shellcheck disable=SC2016
+    printf '%s\n' '\set +o posix' ". $(quoted "$control/setup.sh")" 'POSIXLY_CORRECT=$?' \
+      'case $POSIXLY_CORRECT in 0) ;; *) \exit $POSIXLY_CORRECT ;; esac' "\\trap - $signals"
   fi
-  echo "exec $(quoted "$BASH" --noprofile --norc -p "$control/launch.sh" "$run" "$control" "$root")"
+  printf '%s\n' '\export -n POSIXLY_CORRECT' \
+    "\\exec $(quoted "$BASH" --noprofile --norc -p "$control/launch.sh" "$run" "$control" "$root")"
 }
 
 # start_child: in a process group of its own, with the environment as it came. With job control, since bash has INT and
@@ -114,6 +117,8 @@ await_child() {
   trap : CHLD
   while kill -0 "$child" 2>/dev/null; do
     deliver
+    # Seen while it is new: a run may last longer than files live on its file system.
+    if [ "$begun" = 0 ] && [ -e "$control/phase.begun" ]; then begun=1; fi
     if [ -z "$ear" ]; then post_sentinel; fi
     read -r -t 0.2 -u "$idle" _
   done

@@ -2,13 +2,14 @@
 # variables inherited (the environment as it came, see submission.py), base, root, batch, login ("-l" where the child
 # begins as a login shell), setup, shell (program that runs the command), files_tree, outputs (paths, a line each) and
 # launch (text of the child's second script), the functions scheduler_identity (sets job_id and index) and
-# scheduler_exports (what the command's environment needs besides), and child.sh.
+# scheduler_exports (what the command's environment needs besides), child.sh and manifest.sh.
 #
 # This shell runs no text of a user: bash -p reads no profile, no BASH_ENV, and no functions or options out of the
 # environment. Profile, setup and command run in a child, and its exit code alone says how it ended.
 #
 # The exit code is a promise to the controller: 0 only when exit.json says 0; 75 when another job holds the claim and
-# nothing was run; 74 when the claim or the end could not be written down.
+# nothing was run; 74 when the claim or the end could not be written down; 76 when the submission's table of runs is gone,
+# so that nothing was claimed or run.
 set +o posix
 set -u
 IFS=$' \t\n'
@@ -16,7 +17,7 @@ PATH=/usr/bin:/bin:/usr/local/bin${PATH:+:$PATH}
 export PATH LC_ALL=C
 unset CDPATH GLOBIGNORE TMOUT
 
-stopping=0 interrupted=0 gone=0 heard='' child='' ear='' sentinel='' early=() arrived=()
+stopping=0 interrupted=0 gone=0 heard='' child='' ear='' sentinel='' early=() arrived=() begun=0
 for signal in HUP INT QUIT TERM USR1 USR2 CONT XCPU; do
   # shellcheck disable=SC2064
   trap "pass_on $signal" "$signal"
@@ -61,7 +62,7 @@ done
 IFS=$'\t' read -r run_id lock script <<<"$line"
 if [ -z "${script:-}" ]; then
   echo "controller: $tasks has no line for index $index" >&2
-  exit 74
+  exit 76
 fi
 run=$base/runs/$run_id
 control=$base/control/$run_id
@@ -71,12 +72,14 @@ event_name=${run_id//\//$tilde}
 # event KIND JSON-REST: into the run's control directory, and into the spool for the controller to find.
 event() {
   local kind=$1 text
+  mkdir -p "$control"
   text="{\"run\":\"$run_id\",\"kind\":\"$1\",\"owner\":\"$owner\",\"at\":$(now),\"host\":\"$host\"$2}"
   case $kind in
     exited) printf '%s' "$text" | put "$control/exit.json" || return 1 ;;
     *) printf '%s' "$text" | put "$control/$kind.json" ;;
   esac
   failpoint "job.$kind.after"
+  mkdir -p "$base/spool"
   printf '%s' "$text" | put "$base/spool/$event_name.$kind.json"
   return 0
 }
@@ -150,7 +153,43 @@ judge() {
   fi
 }
 
-copy_files() { [ -z "$files_tree" ] || cp -R -P -p "$root/files/$files_tree/." "$run/" 2>>"$control/stderr"; }
+staged=$root/files/$files_tree
+
+# is_whole: whether the job's files are staged as their manifest says.
+is_whole() { read_manifest "$staged.manifest" && holds "$staged" && same_bytes "$staged"; }
+
+# copy_files: what the manifest names, and nothing else that lies there, into the run's directory, checked there. All of it
+# gets the time of the claim, also after a requeue: old files are the first to go where scratch is cleared by age.
+copy_files() {
+  read_manifest "$staged.manifest" || return 1
+  if [ "${#paths[@]}" -gt 0 ]; then
+    (cd "$staged" && printf '%s\0' "${paths[@]}" | xargs -0 cp -P -p --remove-destination --parents -t "$run" --) 2>"$control/copy.err" || return 1
+  fi
+  holds "$run" && same_bytes "$run" || return 1
+  if [ "${#paths[@]}" -gt 0 ]; then
+    (cd "$run" && printf '%s\0' "${paths[@]}" | xargs -0 touch -h -c -r "$control/claim" --) 2>/dev/null
+  fi
+  rm -f "$control/copy.err"
+}
+
+# put_files: fails with 1 where the files cannot be copied, with 2 where what is staged is not whole. Sets differs to a
+# path. Both are tried again: a node may see for a while what was there before, and a tree may be replaced at this moment.
+put_files() {
+  local attempt
+  if [ -z "$files_tree" ]; then return 0; fi
+  for attempt in 1 2 4 0; do
+    if copy_files; then return 0; fi
+    sleep "$attempt"
+  done
+  differs=${lacking:-its manifest}
+  if is_whole; then
+    cat "$control/copy.err" >>"$control/stderr" 2>/dev/null
+    return 1
+  fi
+  # It is staged again before the next run, also where only its bytes are others.
+  rm -f "$staged.manifest"
+  return 2
+}
 
 write_scripts() {
   printf '%s' "$lock" | base64 -d | put "$control/run.lock.json"
@@ -161,6 +200,7 @@ write_scripts() {
 # phase_reached: what the child was at when it ended.
 phase_reached() {
   local each
+  if [ "$begun" = 1 ]; then echo command; return; fi
   for each in command shell-missing image-missing image-changed setup; do
     if [ -e "$control/phase.$each" ]; then echo "$each"; return; fi
   done
@@ -175,11 +215,15 @@ image_lacks_shell() {
 rm -f "$control"/phase.* "$control/stopped.json"
 post_sentinel
 event started ''
-copy_files
+put_files
 code=$?
 if [ "$code" -ne 0 ]; then
   judge
-  explain "the job's files could not be copied from $root/files/$files_tree"
+  if [ "$code" = 2 ]; then
+    explain "the job's files are not whole in $staged: $differs is missing or differs"
+    finish files-lost 74
+  fi
+  explain "the job's files could not be copied from $staged ($differs)"
   finish files 74
 fi
 if ! write_scripts; then
@@ -199,7 +243,7 @@ clear_up
 phase=$(phase_reached)
 case $phase:$code in
   command:*)
-    if [ ! -e "$control/phase.begun" ]; then
+    if [ "$begun" = 0 ] && [ ! -e "$control/phase.begun" ]; then
       if image_lacks_shell; then
         phase=shell-missing code=$((code ? code : 127))
         explain "there is no $shell in the image"

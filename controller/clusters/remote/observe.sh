@@ -1,19 +1,33 @@
-# One look at the cluster. Standard input: lines "ack FILE", "run RUN", "batch BATCH". Variables:
-# queue_command, accounting_command, facts_command (shell text, may be empty), full_scan (0 or 1), sif_paths (shell text
-# that sets the array sifs).
-acks=() runs=() batches=() outputs=()
+# One look at the cluster. Standard input: lines "ack FILE", "run RUN", "batch BATCH", "tree TREE",
+# "output RUN PATH". Variables: queue_command, accounting_command, facts_command (shell text, may be empty), full_scan (0 or 1), sif_paths (shell text
+# that sets the array sifs). Before it stands manifest.sh.
+acks=() runs=() batches=() trees=' ' outputs=()
 while IFS=' ' read -r word value; do
   case $word in
     ack) acks+=("$value") ;;
     run) runs+=("$value") ;;
     batch) batches+=("$value") ;;
+    tree) trees+="$value " ;;
     output) outputs+=("$value") ;;
   esac
 done
 
+# marked: whether the work directory has the mark of one that was set up. A mark that is gone alone, from a directory that
+# holds what only a controller makes, is made again: scratch is cleared by age. A mount point is empty.
+marked() {
+  local place
+  if [ -e "$root/.controller" ]; then return 0; fi
+  for place in "$root"/files "$root"/images "$root"/*/owner.json "$root"/*/control "$root"/*/runs; do
+    if [ -e "$place" ]; then : >"$root/.controller"; return; fi
+  done
+  return 1
+}
+
 show_place() {
   local marker=0
-  if [ -e "$root/.controller" ]; then marker=1; fi
+  if marked; then marker=1; fi
+  # Once a day, with the facts.
+  if [ -n "$facts_command" ]; then touch -c "$root/.controller" "$base/owner.json" "$base"/uses/* "$root"/bin/* 2>/dev/null; fi
   printf 'root %s\nuser %s\nhost %s\nnow %s\nmarker %s\n' "$root" "$(id -un)" "$(uname -n)" "$(date +%s.%N)" "$marker"
 }
 
@@ -46,8 +60,19 @@ show_sifs() {
   done
 }
 
+# The trees that are staged, as their manifests say; of those that were asked for, the whole ones alone.
 show_files() {
-  if [ -d "$root/files" ]; then find "$root/files" -mindepth 1 -maxdepth 1 -type d -name '[0-9a-f]*' ! -name '*[!0-9a-f]*' -printf '%f\n'; fi
+  local manifest tree
+  for manifest in "$root"/files/*.manifest; do
+    tree=${manifest##*/}
+    tree=${tree%.manifest}
+    case $tree in '' | *[!0-9a-f]*) continue ;; esac
+    [ -d "$root/files/$tree" ] || continue
+    case $trees in
+      *" $tree "*) if ! read_manifest "$manifest" || ! holds "$root/files/$tree"; then continue; fi ;;
+    esac
+    printf '%s\n' "$tree"
+  done
 }
 
 # first_line FILE: sets line, "" for what is empty or no file at all, as a power cut or a stray pipe leaves it. Fails only

@@ -1,6 +1,7 @@
 # Submit batches. Standard input: a tar of BATCH/{job.sh,tasks,manifest.json,submit}. Variables: batches (lines
 # "BATCH TRIES IMAGE" where TRIES is how many tries the controller knows to have failed and IMAGE is the identity of the
-# SIF in images/ that its runs are in, "-" for none), images (lines "IDENTITY NAME", each of those once), job_id_pattern.
+# SIF in images/ that its runs are in, "-" for none), images (lines "IDENTITY NAME", each of those once), trees (lines, their staged files), job_id_pattern. Before it stands
+# fresh.sh.
 mkdir -p "$base/submissions" "$base/runs" "$base/control" "$base/spool" || die WorkdirUnwritable "cannot write below $base"
 incoming=$base/.incoming.$nonce
 mkdir "$incoming" || die WorkdirUnwritable "cannot write below $base"
@@ -12,9 +13,16 @@ fi
 if [ ! -e "$root/.controller" ]; then : >"$root/.controller"; fi
 
 while IFS=' ' read -r identity name; do
-  if [ -n "$identity" ]; then use_image "$identity" "$name" || die WorkdirUnwritable "cannot write below $base"; fi
+  if [ -n "$identity" ]; then
+    use_image "$identity" "$name" || die WorkdirUnwritable "cannot write below $base"
+    fresh_image "$identity"
+  fi
 done <<<"$images"
 failpoint submit.use.after
+while IFS= read -r tree; do
+  if [ -n "$tree" ]; then fresh_tree "$tree"; fi
+done <<<"$trees"
+failpoint submit.fresh.after
 
 # of_before PLACE: whether the submission there is of the version that kept control files in the run's own directory.
 of_before() { [ -s "$1/job.sh" ] && ! grep -q 'control=\$base/control' "$1/job.sh"; }

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from controller.clusters.cluster import ClusterClient, Look, SubmitEnd, Submitted
+from controller.clusters.scripts import LAST_MEMBER
 from controller.clusters.transport import Completed, Progress, Transport
 from controller.model.conditions import TERMINAL, TaskState
+from controller.model.digests import digest_of
 from controller.model.observed import ENDED, ClusterFacts, ClusterObservation
 from controller.model.plans import PlannedRun, SubmitBatch
 from controller.model.resources import Cluster, Resources, Task
 from controller.model.runs import RunRecord, batch_of
 from controller.planning.absorb import absorb
+from controller.reconcile.archives import write_tar
 from controller.schedulers import scheduler_named
 from tests.unit.planning import values
+from tests.unit.specs.trees import MemoryTree
 
 DEADLINE_S = 60.0
 
@@ -125,6 +130,15 @@ class Place:
         end = self.send(batch)
         assert end.end is SubmitEnd.SUBMITTED, end
         return [self.records[planned.run.id] for planned in batch.runs]
+
+    def stage(self, files: Mapping[str, bytes | str]) -> dict[str, object]:
+        """Stage a commit's files; return what a job that names them has."""
+        commit, text = MemoryTree(files), io.BytesIO()
+        tree = digest_of([[entry.path, entry.mode, entry.oid] for entry in commit.entries()])
+        write_tar(text, [(tree, commit, commit.entries())], last=LAST_MEMBER, manifests=True)
+        text.seek(0)
+        self.client().stage([tree], text)
+        return {"files": replace(values.file_set("code"), tree=tree)}
 
     def observe(self, **changes: object) -> ClusterObservation:
         """Look once, at everything of every run that is known."""

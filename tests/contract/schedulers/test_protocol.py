@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import tarfile
 import threading
 from dataclasses import replace
 
 import pytest
 
 from controller.clusters.cluster import SubmitEnd, Submitted
-from controller.clusters.scripts import LAST_MEMBER
 from controller.model.conditions import TaskState
 from controller.model.observed import EventKind
 from controller.model.resources import DEFAULT_SHELL, Metric, Resources, Results
@@ -20,6 +17,7 @@ from controller.planning.absorb import absorb
 from tests.contract.schedulers.places import Place, commands
 from tests.unit.planning import values
 from tests.unit.planning.values import task
+from tests.unit.specs.trees import Link, Program
 
 SH = ("sh", "-e")
 NASTY = {
@@ -276,26 +274,10 @@ def test_a_lost_journal_is_rebuilt_by_a_full_scan(place: Place) -> None:
 
 def test_files_are_staged_once_and_copied_into_each_run(place: Place) -> None:
     """A job's files are in the run directory, with modes and links, and a run cannot change them for another."""
-    text = io.BytesIO()
-    tree = values.file_set("code").tree
-    with tarfile.open(fileobj=text, mode="w") as tar:
-        for name, mode in ((tree, 0o755), (f"{tree}/src", 0o755)):
-            directory = tarfile.TarInfo(name)
-            directory.type, directory.mode = tarfile.DIRTYPE, mode
-            tar.addfile(directory)
-        for name, mode in (("src/run", 0o755), ("src/data", 0o644)):
-            info = tarfile.TarInfo(f"{tree}/{name}")
-            info.size, info.mode = 17, mode
-            tar.addfile(info, io.BytesIO(b"#!/bin/sh\necho hi"))
-        link = tarfile.TarInfo(f"{tree}/link")
-        link.type, link.linkname = tarfile.SYMTYPE, "src/run"
-        tar.addfile(link)
-        tar.addfile(tarfile.TarInfo(LAST_MEMBER))
+    script = b"#!/bin/sh\necho hi"
     for _ in range(2):
-        text.seek(0)
-        place.client().stage([tree], text)
-    assert place.observe().files == {tree}
-    job = {"files": replace(values.file_set("code"), tree=tree)}
+        job = place.stage({"src/run": Program(script), "src/data": script, "link": Link(b"src/run")})
+    assert {job["files"].tree} == place.observe().files  # type: ignore[attr-defined]
     command = "./link; stat -c '%a %F' src/run src/data link; echo gone >src/data; rm src/run"
     [one] = place.submit(task("one", command=command), **job)
     assert place.ends(one).state is TaskState.SUCCEEDED

@@ -371,6 +371,7 @@ def test_a_full_disk_is_named() -> None:
         ("setup-left", "SetupFailed"),
         ("profile", "SetupFailed"),
         ("files", "FilesUnavailable"),
+        ("files-lost", "FilesIncomplete"),
         ("image-missing", "ImageMissing"),
         ("image-changed", "ImageChanged"),
     ],

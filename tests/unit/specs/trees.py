@@ -14,6 +14,10 @@ class Link(bytes):
     """The target of a symbolic link."""
 
 
+class Program(bytes):
+    """The bytes of a file that may be executed."""
+
+
 class MemoryTree:
     """Path to content; the ids are Git blob ids."""
 
@@ -29,7 +33,7 @@ class MemoryTree:
             data = content.encode() if isinstance(content, str) else content
             oid = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             self._blobs[oid] = data
-            mode = 0o120000 if isinstance(content, Link) else 0o100644
+            mode = 0o120000 if isinstance(content, Link) else 0o100755 if isinstance(content, Program) else 0o100644
             self._entries.append(FileEntry(path=path, mode=mode, oid=oid))
 
     def entries(self) -> Sequence[FileEntry]:
