@@ -58,6 +58,7 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
 def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, TaskStatus]:
     """Return the task called JOB, JOB/TASK, WORKFLOW/STEP or WORKFLOW/STEP/TASK."""
     from controller.cli.names import did_you_mean, spelt, split_kind
+    from controller.model.errors import StalledError
 
     typed, (kind, wanted) = wanted, split_kind(spelt(wanted, statuses))
     work = [status for status in statuses if status.tasks and kind in ("", status.kind)]
@@ -68,6 +69,10 @@ def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, 
     inside = [task.id for status in work for task in status.tasks if task.id.startswith(f"{wanted}/")]
     if inside:
         raise click.UsageError(f"{wanted} has {len(inside)} tasks; name one, such as {', '.join(inside[:3])}")
+    for status in statuses:
+        if not status.tasks and status.kind in ("Job", "Workflow") and status.name == wanted.partition("/")[0]:
+            ready = next(each for each in status.conditions if each.type == "Ready")
+            raise StalledError("NoOutput", f"{status.key} has not run yet: {ready.reason}: {ready.message}")
     raise click.UsageError(f'there is no job "{typed}"{did_you_mean(typed, work)}')
 
 

@@ -21,8 +21,9 @@ from controller.clusters.framing import frame
 from controller.clusters.hops import Hop, hops_to
 from controller.clusters.login import TooManyKeys
 from controller.clusters.shell import shell_unusable
+from controller.clusters.ssh_words import unreachable
 from controller.clusters.transport import Completed, Progress
-from controller.model.errors import ControllerError, StalledError, TransientError
+from controller.model.errors import ControllerError, StalledError
 from controller.model.resources import Connection
 
 MAX_CHANNELS = 8
@@ -199,15 +200,14 @@ class FabricTransport:
                     # Not by the error's type: paramiko gives ChannelException to one only of those refused at once.
                     refusals += 1
                     if refusals == _REFUSALS:
-                        raise TransientError("Unreachable", f"{name} refuses another session: {error}") from error
+                        raise unreachable(f"{name} refuses another session: {error}") from error
                     self._slots.step_back(lower=refusals >= _REFUSALS_BEFORE_LOWERING)
                     continue
                 breaks += 1
                 if not hops[-1].link.is_connected or self._slots.alone():
                     self._drop(hops)
                 if breaks == 2 or waited:
-                    message = f"{name} accepts no session: {error or type(error).__name__}"
-                    raise TransientError("Unreachable", message) from error
+                    raise unreachable(f"{name} accepts no session: {error or type(error).__name__}") from error
 
     def _open(self) -> tuple[Hop, ...]:
         with self._lock:
@@ -254,7 +254,7 @@ def _open_hop(hop: Hop, timeout_s: int) -> None:
         if isinstance(error, TooManyKeys) or (answered and in_time):
             raise _refused(hop, error) from error
         reason = str(error) or type(error).__name__
-        raise TransientError("Unreachable", f"{hop.name} cannot be reached: {reason}") from error
+        raise unreachable(f"{hop.name} cannot be reached: {reason}") from error
     _watch(hop.link.transport)
 
 

@@ -29,7 +29,7 @@ class LocalTransport:
         try:
             link = ChildProcess(framed.argv, cwd=home if home.is_dir() else Path("/"))
         except OSError as error:
-            message = f"bash could not be started on this machine: {error}"
+            message = f"bash could not be started on this machine: {error}. Install bash, or correct PATH"
             raise TransientError("Unreachable", message) from error
         exchanged = exchange(link, framed, payload, timeout_s=timeout_s, progress=progress)
         return settle(exchanged, where="this machine", timeout_s=timeout_s)

@@ -47,7 +47,13 @@ def refusal(log: str, *, where: str, known_hosts: str | None) -> ControllerError
         return StalledError("AuthenticationFailed", message)
     if _MISCONFIGURED.search(log):
         return ConfigurationError("SshConfigInvalid", f"ssh cannot use its configuration for {where}: {_said(log)}")
-    return TransientError("Unreachable", f"{where} cannot be reached: {_said(log)}")
+    return unreachable(f"{where} cannot be reached: {_said(log)}")
+
+
+def unreachable(said: str) -> TransientError:
+    """Return the error for a host that does not answer, with what a person can do."""
+    remedy = "It is tried again; if it lasts, log in by ssh from the controller's machine to see what is in the way"
+    return TransientError("Unreachable", f"{said}. {remedy}")
 
 
 def _host_key(log: str, where: str, file: Path) -> StalledError:

@@ -40,7 +40,6 @@ def submit(draft: Draft, job: Job, cluster: Cluster, runs: Sequence[PlannedRun])
             if not part:
                 continue
             batch = batch_of(planned.run.id for planned in part)
-            attempts = {planned.run.attempt for planned in part}
             action = SubmitBatch(
                 cluster=cluster,
                 job=job,
@@ -49,9 +48,24 @@ def submit(draft: Draft, job: Job, cluster: Cluster, runs: Sequence[PlannedRun])
                 batch=batch,
                 resources=resources,
                 max_running=job.max_running,
-                why="new" if attempts == {1} else f"attempt {max(attempts)}",
+                why=_why(draft, job, part),
             )
             _add(draft, action, needs)
+
+
+def _why(draft: Draft, job: Job, runs: Sequence[PlannedRun]) -> str:
+    """Return why runs are due: nothing has run yet, the task is new to its job, or it is not what has run."""
+    attempt = max(planned.run.attempt for planned in runs)
+    if attempt > 1:
+        return f"attempt {attempt}"
+    known = draft.keys.get(job.name, set())
+    changed = sum(planned.run.key in known for planned in runs)
+    if not known:
+        return "new"
+    if not changed:
+        return "new in a job that has run"
+    what = "changed since the last run (spec, files, image, or rerun)"
+    return what if changed == len(runs) else f"{changed} {what}, {len(runs) - changed} new"
 
 
 def resubmit(draft: Draft, job: Job, cluster: Cluster, batch: str) -> None:

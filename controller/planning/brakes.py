@@ -28,7 +28,10 @@ def hold_back(
         return list(cancels), ()
     active = len(history.active())
     subjects = tuple(cancel.record.id for cancel in cancels)
-    how = f"To let them be cancelled, push a commit with the trailer '{TRAILER}: yes'; to keep them, revert the change"
+    how = (
+        f"To let them be cancelled: controller approve, or a commit with the trailer '{TRAILER}: yes'. "
+        "To keep them, revert the change"
+    )
     if not history.descends:
         message = (
             f"commit {desired.commit[:12]} does not descend from the last one applied (force push?) and would cancel "

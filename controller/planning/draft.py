@@ -41,6 +41,8 @@ class Draft:
     active_by_job: dict[str, list[RunRecord]] = field(default_factory=dict)
     active_by_task: dict[tuple[str, str], list[RunRecord]] = field(default_factory=dict)
     """(job, task key) -> its active runs at any digest."""
+    keys: dict[str, set[str]] = field(default_factory=dict)
+    """Job -> keys of its tasks that have had a run, at any digest."""
     tasks: dict[tuple[str, str], Task] = field(default_factory=dict)
     """(job, task key) -> the task that is asked for."""
     actions: dict[str, Action] = field(default_factory=dict)
@@ -62,15 +64,18 @@ class Draft:
         attempts = defaultdict(list)
         active = defaultdict(list)
         by_task = defaultdict(list)
+        keys = defaultdict(set)
         for _, record in sorted(self.history.runs.items()):
             run = record.run
             attempts[(run.job, run.key, run.digest)].append(record)
+            keys[run.job].add(run.key)
             if record.state in ACTIVE:
                 active[run.job].append(record)
                 by_task[(run.job, run.key)].append(record)
         for records in attempts.values():
             records.sort(key=rank_of)
         self.attempts, self.active_by_job, self.active_by_task = dict(attempts), dict(active), dict(by_task)
+        self.keys = dict(keys)
         self.tasks = {(job.name, task.key): task for job in self.desired.jobs.values() for task in job.tasks}
 
     def runs_of(self, task: Task) -> list[RunRecord]:

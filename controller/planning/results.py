@@ -81,18 +81,19 @@ def _document(path: str, outputs: Outputs, *, whole: bool) -> Any:
     except json.JSONDecodeError as error:
         return _Fault(_why_no_json(path, text, error))
     except RecursionError:
-        return _Fault(f"NotJson: {path} is nested too deeply")
+        return _Fault(f"NotJson: {path} is nested too deeply; write the value to a file of its own")
 
 
 def _why_no_json(path: str, text: str, error: json.JSONDecodeError) -> str:
     if not text.strip():
-        return f"NotJson: {path} is empty"
+        return f"NotJson: {path} is empty; have the command write one JSON document to it before it ends"
     if error.msg == "Extra data":
         return (
             f"JsonLines: {path} holds one JSON document after another, and a metric is read from a file of one; "
             "write the one that counts to a file of its own"
         )
-    return f"NotJson: {path}, line {error.lineno}, column {error.colno}: {error.msg}"
+    where = f"{path}, line {error.lineno}, column {error.colno}: {error.msg}"
+    return f"NotJson: {where}; have the command write one JSON document, then rerun the job"
 
 
 def _int(digits: str) -> Any:
@@ -119,7 +120,7 @@ def _walk(value: Any, names: list[str], path: str) -> Any:
         index = names[0].removeprefix("-")
         if index.isascii() and index.isdecimal() and len(index) < 10 and -len(value) <= int(names[0]) < len(value):
             return _walk(value[int(names[0])], names[1:], path)
-    missing = _Fault(f'PathNotFound: there is no "{path}"; {_there(value, names)}')
+    missing = _Fault(f'PathNotFound: there is no "{path}"; {_there(value, names)}. Correct path, then rerun the job')
     if isinstance(value, dict):
         for count in range(1, len(names) + 1):
             key = ".".join(names[:count])

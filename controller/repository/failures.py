@@ -20,6 +20,8 @@ from controller.repository.knownhosts import HostKeys
 from controller.repository.url import RemoteUrl
 from controller.specs.nearest import printable
 
+_LATER = "tried again later. If it lasts, try 'git ls-remote' with this address on the controller's machine"
+
 
 class Unreachable(TransientError):
     """No connection, or it broke."""
@@ -116,7 +118,7 @@ def translate(error: Exception, url: RemoteUrl, *, keys: HostKeys | None = None)
         )
     if _MISSING.search(text) or isinstance(error, pygit2.NotFoundError):
         return repository_not_found(url)
-    return Unreachable(f"{url.shown}: {text}; tried again later")
+    return Unreachable(f"{url.shown}: {text}; {_LATER}")
 
 
 def repository_not_found(url: RemoteUrl) -> RepositoryNotFound:
@@ -190,7 +192,7 @@ def _http_status(status: int, url: RemoteUrl) -> ControllerError:
         )
     if status in (404, 410):
         return repository_not_found(url)
-    return Unreachable(f"{url.shown}: the server answered HTTP {status}; tried again later")
+    return Unreachable(f"{url.shown}: the server answered HTTP {status}; {_LATER}")
 
 
 def _some(names: Iterable[str]) -> str:

@@ -121,7 +121,10 @@ def _unknown(schema: str, path: Path) -> tuple[str, str]:
         return message, "remove it"
     known = _known(schema, path)
     where = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
-    # What is a field elsewhere is not misspelt, but in the wrong place.
+    # What is a field of another kind, or of a field here, is not misspelt, but in the wrong place.
+    if inside := [field for field, rule in known.items() if path[-1] in _fields_of(rule)]:
+        places = " or ".join(f"{dotted((*path[:-1], field))}: {{{path[-1]}: ...}}" for field in inside)
+        return f"unknown field {shown(path[-1])}{where}; it belongs in {' or '.join(inside)}", f"write {places}"
     elsewhere = any(path[-1] in schema_of(kind) for kind in KINDS)
     hint = "" if elsewhere else did_you_mean(str(path[-1]), known)
     return f"unknown field {shown(path[-1])}{where}{hint}", "" if hint else "known fields: " + ", ".join(known)
@@ -134,6 +137,12 @@ def _known(schema: str, path: Path) -> Schema:
         rule = rule["valuesrules"] if "valuesrules" in rule else rule.get("schema", {}).get(part, {})
     fields: Schema = rule.get("schema", {})
     return fields
+
+
+def _fields_of(rule: Schema) -> Schema:
+    """Return the fields of a field that may be a mapping."""
+    found: Schema = rule.get("schema", {})
+    return found
 
 
 def _type(name: str, error: errors.ValidationError, text: str | None, written: str) -> tuple[str, str]:

@@ -34,6 +34,8 @@ def test_plan_says_by_its_exit_code_whether_there_is_something_to_do(project: Pr
     assert project.controller("plan", expect=1).out == pending.out
     project.settle()
     assert "Nothing to do." in project.controller("plan", expect=0).out
+    project.commit({"specs.yaml": documents(project.here(), job("one", "true", rerun="again"))})
+    assert "because: changed since the last run" in project.controller("plan", expect=1).out
     missing = project.controller("plan", "--repo", str(tmp_path / "nowhere"), expect=3)
     assert missing.err.startswith("error: ")
     project.commit({"specs.yaml": "kind: Jobb\n"})
@@ -48,6 +50,9 @@ def test_reconcile_says_by_its_exit_code_how_it_went(project: Project, tmp_path:
     ran = project.controller("reconcile", "--once", expect=1)
     assert "more.yaml:3:1" in ran.err
     assert "cluster" in ran.err
+    said = project.controller("logs", "two", expect=None).err
+    assert "Job/two has not run yet" in said
+    assert "more.yaml:1:1" in said
     assert "--twice" in project.controller("reconcile", "--twice", expect=2).err
     project.controller("reconcile", "--once", "--wait", expect=2)
     (tmp_path / "wrong.yaml").write_text("intervall: 5m\n")

@@ -151,6 +151,7 @@ INPUTS: dict[str, tuple[bytes | str, list[str]]] = {
         ['4:1: unknown field "comand"; did you mean "command"?'],
     ),
     "unknown field far from all": (job("zzz: 1"), ['5:1: unknown field "zzz"']),
+    "a field of resources": (job("time: 1h"), ['5:1: unknown field "time"; it belongs in resources']),
     "unknown nested field": (
         job("resources: {cpu: 1}"),
         ['5:13: unknown field "cpu" in resources; did you mean "cpus"?'],
