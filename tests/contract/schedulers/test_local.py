@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from controller.model.conditions import TaskState
 from controller.model.resources import Resources
 from tests.contract.schedulers.places import Place, commands, until
@@ -73,12 +75,29 @@ def test_a_killed_runner_is_replaced_at_the_next_look(local: Place) -> None:
         assert local.stdout(record) == "once\n"
 
 
-def test_a_killed_job_is_a_lost_node(local: Place) -> None:
-    """Everything of a job is killed with no last act: told as NODE_FAIL, neither as success nor for ever running."""
+def watch_of(root: str) -> list[int]:
+    """The process that watches the time limit of the only job, and what it waits by."""
+    watch = [process for process in processes_of(root, "execute") if os.getsid(process) != process]
+    below = [
+        int(entry.parent.name)
+        for entry in Path("/proc").glob("[0-9]*/stat")
+        if int(entry.read_text().rpartition(")")[2].split()[1]) in watch
+    ]
+    return watch + below
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_killed_job_is_a_lost_node(local: Place, watched: bool) -> None:
+    """Everything of a job is killed with no last act, but perhaps for the watch over its time: NODE_FAIL, and soon."""
     [mine] = local.submit(task(command="sleep 600"))
     local.reaches(mine, TaskState.RUNNING)
     until("the command runs", lambda: "started.json" in local.shell(f"ls {local.control_directory(mine)}"))
-    for process in session_of(processes_of(local.root, "execute")[0]):
+    leader = next(process for process in processes_of(local.root, "execute") if os.getsid(process) == process)
+    spared = watch_of(local.root) if watched else []
+    # The leader first: it would tell how the others ended.
+    for process in sorted(session_of(leader), key=lambda process: process != leader):
+        if process in spared:
+            continue
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
