@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from controller.clusters.cluster import ClusterClient, Look
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE, TaskState
 from controller.model.images import Build, Image, SifFile
-from controller.model.observed import ClusterFacts, ClusterObservation, Observed, Partition
+from controller.model.observed import ClusterFacts, ClusterObservation, Observed
 from controller.model.resources import Desired, Job, Metric
 from controller.model.runs import RunRecord
 from controller.model.sites import cluster_in, instance_in
@@ -22,9 +21,9 @@ from controller.planning.carried import Carried
 from controller.planning.history import latest_by_task
 from controller.planning.lacking import PUT_AGAIN
 from controller.planning.results import unread
-from controller.planning.stuck import beyond_any_node
 from controller.planning.trials import gate_of
 from controller.planning.wanted import WANTED_AGAIN
+from controller.reconcile.clusterfacts import marked, merged, remembered, too_large
 from controller.reconcile.trials import trials_of
 from controller.store.journal import Journal
 
@@ -186,7 +185,7 @@ def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord],
         journal.save_fact(f"scanned:{name}", "1" if complete else "0")
         kept = observation.facts
         if kept.initialised:
-            roots = dict.fromkeys((*_marked(journal, name), kept.root))
+            roots = dict.fromkeys((*marked(journal, name), kept.root))
             journal.save_fact(f"marked:{name}", json.dumps(list(roots)))
         if "facts" not in observation.faults:
             journal.save_fact(f"facts:{name}", json.dumps({**asdict(kept), "at": now if kept.asked else None}))
@@ -235,7 +234,7 @@ def _look_at(asks: Sequence[_Ask]) -> dict[str, ClusterObservation]:
     return {
         seen.cluster: seen
         if seen.facts is None
-        else replace(seen, facts=_merged(ask.known, seen.facts, ask.look.facts, ask.marked))
+        else replace(seen, facts=merged(ask.known, seen.facts, ask.look.facts, ask.marked))
         for ask, seen in zip(asks, found, strict=True)
     }
 
@@ -265,40 +264,13 @@ def _ask_of(
         runs=tuple(record.id for record in unclear),
         batches=tuple(sorted({record.batch for record in unclear if record.job_id is None})),
         accounting_s=_accounting_s(active, unclear, looked, now) if scanned or instance_in(name) else _LONGEST_S,
-        facts=anew or asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or _too_large(active, known),
+        facts=anew or asked_at is None or now - asked_at > _FACTS_FOR_S or unboxed or too_large(active, known),
         sifs=tuple(sorted({image.origin.path for image in images if isinstance(image.origin, SifFile)})),
         full_scan=not scanned and not instance_in(name),
         trees=trees,
         outputs=outputs,
     )
-    return _Ask(client=client, look=want, known=_remembered(known), marked=_marked(journal, name))
-
-
-def _marked(journal: Journal, cluster: str) -> tuple[str, ...]:
-    """Return the work directories of a cluster that have had the mark; a version before remembered the newest alone."""
-    known = json.loads(journal.fact(f"facts:{cluster}") or "{}")
-    before = [known["root"]] if known.get("initialised") else []
-    return tuple(json.loads(journal.fact(f"marked:{cluster}") or json.dumps(before)))
-
-
-def _too_large(active: Sequence[RunRecord], known: dict[str, Any]) -> bool:
-    """Whether a run waits that no node seems to be large enough for: nodes may have come meanwhile."""
-    facts = _remembered(known)
-    return facts is not None and any(
-        record.state is TaskState.QUEUED and record.asked and beyond_any_node(record.asked, facts.partitions)
-        for record in active
-    )
-
-
-def _remembered(known: dict[str, Any]) -> ClusterFacts | None:
-    """Read facts from the journal, also those of before 0063: a partition was its memory and its time."""
-    if not known:
-        return None
-    partitions = {
-        name: Partition(**each) if isinstance(each, dict) else Partition(memory_mib=each[0], walltime_s=each[1])
-        for name, each in known.get("partitions", {}).items()
-    }
-    return ClusterFacts(**{**known, "partitions": partitions})
+    return _Ask(client=client, look=want, known=remembered(known), marked=marked(journal, name))
 
 
 def _accounting_s(active: list[RunRecord], unclear: list[RunRecord], looked: float, now: float) -> int:
@@ -310,15 +282,6 @@ def _accounting_s(active: list[RunRecord], unclear: list[RunRecord], looked: flo
         return _LONGEST_S
     oldest = min(record.submitted_at or record.intended_at for record in active)
     return int(min(max(now - oldest, 0) + 3600, _LONGEST_S))
-
-
-def _merged(known: ClusterFacts | None, seen: ClusterFacts, asked: bool, marked: Sequence[str]) -> ClusterFacts:
-    """Lay what was asked this time over what is remembered. A directory that had its mark and has it not is lost."""
-    if known is None or asked:
-        merged = replace(seen, asked=asked)
-    else:
-        merged = replace(known, root=seen.root, host=seen.host, user=seen.user, initialised=seen.initialised)
-    return replace(merged, lost=not seen.initialised and seen.root in marked)
 
 
 def _with_removal(records: dict[str, RunRecord], desired: Desired) -> dict[str, RunRecord]:
