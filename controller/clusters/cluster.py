@@ -254,7 +254,7 @@ class ClusterClient:
         Raises:
             StalledError, TransientError: the cluster could not be asked.
         """
-        return self._ask(self._script("trace", run=run), b"", timeout_s=_LOOK_S).parts
+        return self._ask(self._script("trace", parts=("manifest",), run=run), b"", timeout_s=_LOOK_S).parts
 
     def close(self) -> None:
         """Let go of the connection."""

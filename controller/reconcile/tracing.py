@@ -118,7 +118,7 @@ def _image(sources: Sources, lock: Mapping[str, Any], why: str) -> list[Link]:
 def _files(seen: Provenance, lock: Mapping[str, Any], why: str) -> list[Link]:
     if "files" in lock and lock["files"] is None:
         return [Link(name="files", value=None, note="the job names no files")]
-    note = why if "files" not in lock else "" if seen.tree_present else "no longer staged on the cluster"
+    note = why if "files" not in lock else "" if seen.tree_present else "no longer on the cluster as it was staged"
     return [Link(name="files", value=lock.get("files"), note=note)]
 
 

@@ -34,10 +34,11 @@ show_images() {
   done
 }
 
+# The staged files that are there whole, as their manifest (manifest.sh) has them.
 show_trees() {
   local tree
   for tree in $(named files); do
-    if [ -d "$root/files/$tree" ]; then printf '%s\n' "$tree"; fi
+    if read_manifest "$root/files/$tree.manifest" && holds "$root/files/$tree"; then printf '%s\n' "$tree"; fi
   done
 }
 

@@ -36,6 +36,7 @@ class Place:
         self.put(f"images/{IMAGE}.sif", "sif")
         self.put(f"images/{IMAGE}.sha256", "5" * 64 + "\n")
         self.put(f"files/{TREE}/a", "a")
+        self.put(f"files/{TREE}.manifest", f"manifest 1 1 1\0f 1 {'6' * 64} a\0end {'0' * 64}\0")
         self.put(f"inst/runs/{RUN}/out/a b.csv", "1,2\n")
         self.put(f"{self.control}/exit.json", '{"exit_code":3,"host":"n1"}\n')
         self.put(f"{self.control}/claim", "17_0@2.1\n")
@@ -92,6 +93,12 @@ def test_what_is_missing_says_why(place: Place) -> None:
     assert "exit.json" in seen.faults["exit"]
     (place.root / f"images/{IMAGE}.sif").unlink()
     assert place.seen().faults["sif"] == "the SIF is no longer on the cluster"
+
+
+def test_staged_files_that_are_not_whole_are_not_there(place: Place) -> None:
+    """A directory without its files is no tree."""
+    (place.root / f"files/{TREE}/a").unlink()
+    assert not place.seen().tree_present
 
 
 def test_files_of_a_user_are_never_taken_for_control_files(tmp_path: Path) -> None:
