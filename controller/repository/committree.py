@@ -13,8 +13,13 @@ from contextlib import AbstractContextManager
 import pygit2
 from pygit2.enums import ObjectType
 
+from controller.model.errors import StalledError
 from controller.model.files import FileEntry
 
+MOST_ENTRIES = 1_000_000
+"""Files of a commit. A tree may hold another one many times, so that a few objects stand for billions of files."""
+MOST_PATH_BYTES = 256 << 20
+"""Bytes of all their paths."""
 TREE, LINK, SUBMODULE = 0o40000, 0o120000, 0o160000
 REGULAR, EXECUTABLE = 0o100644, 0o100755
 
@@ -101,12 +106,21 @@ def walk_raw(odb: pygit2.Odb, tree: pygit2.Oid | str) -> Iterator[tuple[int, byt
 
 
 def _walk(odb: pygit2.Odb, root: pygit2.Oid | str) -> Iterator[FileEntry]:
-    """Walk depth first: the order of a tree object is the order of whole paths, byte by byte."""
+    """Walk depth first: the order of a tree object is the order of whole paths, byte by byte.
+
+    Raises:
+        StalledError: CommitTooLarge.
+    """
     stack = [("", walk_raw(odb, root))]
+    files, room = 0, MOST_PATH_BYTES
     while stack:
         prefix, rows = stack[-1]
         for mode, raw, oid in rows:
             path = prefix + raw.decode("utf-8", "surrogateescape")
+            files, room = files + 1, room - len(path)
+            if files > MOST_ENTRIES or room < 0:
+                message = f"the commit has more than {MOST_ENTRIES} files, or paths of {MOST_PATH_BYTES >> 20} MiB"
+                raise StalledError("CommitTooLarge", f"{message}; take out what is no source, in another commit")
             if mode == TREE:
                 stack.append((path + "/", walk_raw(odb, pygit2.Oid(raw=oid))))
                 break

@@ -6,12 +6,13 @@ Shared by the modules that turn one kind each into resources. Must not know any 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.model.files import FileEntry, Source
 from controller.model.images import Image
 from controller.model.problems import Problem
 from controller.model.resources import Cluster, Job, Workflow
+from controller.specs.budgets import Budget
 from controller.specs.excerpts import excerpt
 from controller.specs.filesets import Files
 from controller.specs.nearest import did_you_mean, printable
@@ -83,6 +84,10 @@ class Assembly:
     """Name of an image and version of a recipe for images -> its identity by that."""
     jobs: dict[str, Job] = field(default_factory=dict)
     workflows: dict[str, Workflow] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+    """What is left for this commit."""
+    _oids: dict[str, str] = field(default_factory=dict)
+    """Blob ids of the files with problems, by path."""
 
     def source(self, document: PlacedSpec, line: int | None = None) -> Source:
         """Return where a document, or a line of it, stands."""
@@ -138,19 +143,34 @@ class Assembly:
         self.warnings.append(self._problem(document.entry, document.place(path), message, remedy, document.resource))
 
     def report(self, entry: FileEntry, place: tuple[int, int], message: str, remedy: str, resource: str) -> None:
-        """Add a problem of a file, with the line that it is on."""
+        """Add a problem of a file; the line that it is on is added to those that are shown."""
         self.problems.append(self._problem(entry, place, message, remedy, resource))
 
     def _problem(self, entry: FileEntry, place: tuple[int, int], message: str, remedy: str, resource: str) -> Problem:
-        text = self.tree.read(entry.oid, limit=MAX_BYTES).decode("utf-8", "replace").removeprefix("\ufeff")
         line, column = place
+        self._oids[entry.path] = entry.oid
         return Problem(
             path=entry.path,
             line=line,
             column=column,
             message=printable(message),
             remedy=printable(remedy),
-            excerpt=excerpt(text.splitlines(), line, column),
+            excerpt="",
             resource=resource,
             passing=resource in self.passing,
         )
+
+    def with_excerpts(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Return problems in order, each with the line that it is on; a file is read once."""
+        shown = []
+        path, lines = "", list[str]()
+        for problem in sorted(problems):
+            oid = self._oids.get(problem.path)
+            if problem.excerpt or oid is None or problem.line == 0:
+                shown.append(problem)
+                continue
+            if problem.path != path:
+                text = self.tree.read(oid, limit=MAX_BYTES).decode("utf-8", "replace").removeprefix("\ufeff")
+                path, lines = problem.path, text.splitlines()
+            shown.append(replace(problem, excerpt=excerpt(lines, problem.line, problem.column)))
+        return tuple(shown)

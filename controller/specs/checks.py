@@ -21,6 +21,9 @@ from controller.specs.schemas import Schema, schema_of
 from controller.specs.shells import ShellError, words_of
 from controller.specs.submit_options import refusal
 
+LONGEST = 4_096
+"""Characters of a text that has a form of its own, where the schema says nothing else."""
+_OF_ANY_LENGTH = ("text", "command", "line", "finite")
 _NESTED = ("schema", "keysrules", "valuesrules")
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _NOT_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -30,7 +33,7 @@ _GIT_ADDRESS = re.compile(
 )
 _PASSWORD = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@")
 _WORKDIR_START = re.compile(r"(?:~|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})?(?=/|$)", re.ASCII)
-_WORKDIR_PART = re.compile(r"(?:[A-Za-z0-9._+@=,-]|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})+", re.ASCII)
+_WORKDIR_PART = re.compile(r"(?:[A-Za-z0-9._+@=,-]|\$[A-Za-z_][A-Za-z0-9_]*+|\$\{[A-Za-z_][A-Za-z0-9_]*\})++", re.ASCII)
 
 
 class SpecValidator(cerberus.Validator):  # type: ignore[misc]
@@ -39,18 +42,29 @@ class SpecValidator(cerberus.Validator):  # type: ignore[misc]
     types_mapping = cerberus.Validator.types_mapping.copy()
     types_mapping["integer"] = TypeDefinition("integer", (int,), (bool,))
 
+    def _error(self, *args: Any) -> None:
+        # Cerberus itself sorts all errors again after each one, and keeps them in two trees that nobody reads here.
+        if len(args) == 1:
+            self._errors.extend(args[0])
+        else:
+            super()._error(*args)
+
+    def _is_too_long(self, field: Any, value: Any) -> bool:
+        """Return whether a text has more than it may: another rule says so, and no more has to be known of it."""
+        return isinstance(value, str) and len(value) > self.schema[field].get("maxlength", LONGEST)
+
     def _say(self, field: Any, message: str, remedy: str = "") -> None:
         self._error(field, errors.CUSTOM, message, remedy)
 
     def _validate_regex(self, pattern: str, field: Any, value: Any) -> None:
         """{'type': 'string'}"""
         # Cerberus itself matches with "$", which lets a trailing newline pass.
-        if isinstance(value, str) and re.fullmatch(pattern, value) is None:
+        if isinstance(value, str) and not self._is_too_long(field, value) and re.fullmatch(pattern, value) is None:
             self._say(field, "must be " + self.schema[field]["meta"]["expected"])
 
     def _validate_check_with(self, checks: Any, field: Any, value: Any) -> None:
         # Cerberus goes on with this rule after it has found that there is no value.
-        if value is not None:
+        if value is not None and (checks in _OF_ANY_LENGTH or not self._is_too_long(field, value)):
             super()._validate_check_with(checks, field, value)
 
     # Cerberus reads the rule's own schema from the docstring.
@@ -224,5 +238,5 @@ class Checker:
         if validator is None:
             validator = self._validators[schema] = SpecValidator(_bare(schema_of(schema)))
         validator.validate(value, normalize=False)
-        found: list[errors.ValidationError] = list(validator._errors)
+        found: list[errors.ValidationError] = sorted(validator._errors)
         return found

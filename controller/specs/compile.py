@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from controller.model.files import FileEntry
 from controller.model.problems import Problem
 from controller.model.resources import Desired
-from controller.specs import decode
+from controller.specs import budgets, decode
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.checks import Checker
 from controller.specs.discovery import fault_of_name, spec_files
 from controller.specs.filesets import Files
 from controller.specs.images import add_image, examine_image, sources_of
-from controller.specs.nearest import printable
+from controller.specs.nearest import printable, suggesting
 from controller.specs.outside import Resolve, offline
 from controller.specs.parse import parse_blob
 from controller.specs.recipes import RECIPES, Recipe
@@ -43,11 +43,18 @@ def load(
     """
     files = Files(tree)
     candidates, problems = spec_files(tree, files.entries)
+    candidates, left = budgets.within(tree, candidates, longest=MAX_BYTES)
     checker = Checker()
     compiler = _Compiler(tree, files, problems, resolve, cache, recipes)
     for entry in candidates:
-        compiler.take(entry, _verdict(tree, entry, checker, cache))
-    return compiler.desired()
+        if compiler.is_full:
+            left.append(entry)
+        else:
+            compiler.take(entry, _verdict(tree, entry, checker, cache))
+    if left:
+        compiler.leave(left)
+    with suggesting():
+        return compiler.desired()
 
 
 def _verdict(tree: Tree, entry: FileEntry, checker: Checker, cache: VerdictCache | None) -> Verdict:
@@ -107,6 +114,8 @@ class _Compiler:
     """``Kind/name`` to the file that it may stand in."""
     unread: list[str] = field(default_factory=list)
     broken_paths: set[str] = field(default_factory=set)
+    count: int = 0
+    """Documents so far."""
 
     def take(self, entry: FileEntry, verdict: Verdict) -> None:
         """Add one file; what stands in one whose name cannot be told is known, but not applied."""
@@ -119,11 +128,24 @@ class _Compiler:
             self.broken_paths.add(entry.path)
         if verdict.unread:
             self.unread.append(entry.path)
+        self.count += len(verdict.specs) + len(verdict.broken) + len(verdict.partials)
         self.partials += [PlacedSpec(entry, spec, partial=True) for spec in verdict.partials]
         for spec in verdict.specs:
             self.documents[spec.key].append(_Placed(entry, *spec.places["kind"], spec))
         for broken in verdict.broken:
             self.documents[broken.key].append(_Placed(entry, broken.line, broken.column, None))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more documents fit into one commit."""
+        return self.count >= budgets.MOST_DOCUMENTS
+
+    def leave(self, left: Sequence[FileEntry]) -> None:
+        """Note files that are not read: whatever stood in them stays as it is."""
+        paths = [printable(entry.path) for entry in left]
+        self.problems.append(budgets.of_files(left))
+        self.unread.append(paths[0])
+        self.broken_paths.update(paths)
 
     def desired(self) -> Desired:
         """Return the result; called once, after the last ``take``."""
@@ -163,8 +185,8 @@ class _Compiler:
             images=assembly.images,
             jobs={name: assembly.jobs[name] for name in (*alone, *steps)},
             workflows=workflows,
-            problems=tuple(sorted(set(self.problems))),
-            warnings=tuple(sorted(set(assembly.warnings))),
+            problems=assembly.with_excerpts(budgets.shown(self.problems)),
+            warnings=assembly.with_excerpts(budgets.shown(assembly.warnings)),
             broken=frozenset(assembly.broken),
             suspects=frozenset(self.suspects),
             broken_paths=frozenset(self.broken_paths),

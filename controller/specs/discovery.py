@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pathspec import GitIgnoreSpec
-
 from controller.model.files import FileEntry
 from controller.model.problems import Problem
+from controller.specs.gitignore import Ignored, Line, NeverMatchesError, TooManyPatternsError, lines_of, read_line
+from controller.specs.nearest import printable
 from controller.specs.tree import Tree
 
 IGNORE_FILE = ".controllerignore"
@@ -28,7 +28,7 @@ def spec_files(tree: Tree, entries: Sequence[FileEntry]) -> tuple[list[FileEntry
     ignored, problems = _ignored(tree, entries)
     if ignored is None:
         return found, problems
-    return [entry for entry in found if not ignored.match_file(entry.path)], problems
+    return [entry for entry in found if not ignored.ignores(entry.path)], problems
 
 
 def fault_of_name(path: str) -> str:
@@ -43,24 +43,28 @@ def _may_be_spec(entry: FileEntry) -> bool:
     return path.endswith((".yaml", ".yml")) and entry.mode in _REGULAR and not path.startswith(".") and "/." not in path
 
 
-def _ignored(tree: Tree, entries: Sequence[FileEntry]) -> tuple[GitIgnoreSpec | None, list[Problem]]:
+def _ignored(tree: Tree, entries: Sequence[FileEntry]) -> tuple[Ignored | None, list[Problem]]:
     entry = next((each for each in entries if each.path == IGNORE_FILE and each.mode in _REGULAR), None)
     if entry is None:
         return None, []
     data = tree.read(entry.oid, limit=_MAX_IGNORE_BYTES + 1)
     if len(data) > _MAX_IGNORE_BYTES:
         return None, [_problem(0, f"larger than {_MAX_IGNORE_BYTES >> 10} KiB; nothing is ignored")]
-    lines = data.decode("utf-8", "surrogateescape").splitlines()
-    good, problems = [], []
-    for number, line in enumerate(lines, start=1):
+    good: list[Line] = []
+    problems = []
+    for number, text in enumerate(lines_of(data.decode("utf-8", "surrogateescape")), start=1):
         try:
-            GitIgnoreSpec.from_lines([line])
-        except ValueError:
-            problems.append(_problem(number, "not a pattern in gitignore syntax; the line is passed over", line))
-        else:
-            good.append(line)
-    return GitIgnoreSpec.from_lines(good), problems
+            if (line := read_line(text)) is not None:
+                good.append(line)
+        except NeverMatchesError:
+            problems.append(_problem(number, "not a pattern in gitignore syntax; the line is passed over", text))
+    try:
+        return Ignored(good), problems
+    except TooManyPatternsError as error:
+        return None, [_problem(0, f"{error}; nothing is ignored")]
 
 
 def _problem(line: int, message: str, excerpt: str = "") -> Problem:
-    return Problem(path=IGNORE_FILE, line=line, column=1 if line else 0, message=message, excerpt=excerpt)
+    return Problem(
+        path=IGNORE_FILE, line=line, column=1 if line else 0, message=message, excerpt=printable(excerpt[:200])
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
@@ -18,7 +19,7 @@ from controller.specs.verdicts import VerdictCache
 from controller.specs.yaml_loader import MAX_BYTES
 
 _CONTINUED = re.compile(r"\\[ \t]*$")
-_FLAGS = re.compile(r"(?:--[a-z-]+(?:=(?:\"[^\"]*\"|\S)*)?\s+)+")
+_FLAGS = re.compile(r"(?:--[a-z-]++(?:=(?:\"[^\"]*\"|\S)*+)?+\s++)++")
 _HEREDOC = re.compile(r"<<-?(['\"]?)([A-Za-z_][A-Za-z0-9_.]*)\1")
 REMEDIES = {
     "mount": "leave it out: layers are kept between builds, and COPY brings files (a secret has no place in an image)",
@@ -70,6 +71,9 @@ def instructions(text: str) -> list[tuple[int, str]]:
 def buildkit_only(text: str) -> Iterator[BuildKitOnly]:
     """Yield what in a Dockerfile only BuildKit understands, in the order of its lines."""
     lines = text.splitlines()
+    ends: dict[str, list[int]] = {}
+    for number, raw in enumerate(lines):
+        ends.setdefault(raw.strip(), []).append(number)
     behind = 0
     for line, instruction in instructions(text):
         if line <= behind:
@@ -84,8 +88,9 @@ def buildkit_only(text: str) -> Iterator[BuildKitOnly]:
             if flag in REMEDIES:
                 yield BuildKitOnly(line, f"{word} --{flag}", REMEDIES[flag])
         for _, mark in _HEREDOC.findall(rest) if word in ("RUN", "COPY", "ADD") else ():
-            after = range(max(line, behind), len(lines))
-            end = next((number for number in after if lines[number].strip() == mark), None)
+            there = ends.get(mark, [])
+            at = bisect_left(there, max(line, behind))
+            end = there[at] if at < len(there) else None
             # Without its end it is the shell's, on one line, and of no use to anybody.
             if end is not None:
                 if behind < line:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import posixpath
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from controller.model.digests import digest_of
 from controller.model.files import FileEntry, FileSet
 from controller.specs import ignore
 from controller.specs.absent import POINTER_REMEDY, SUBMODULE_REMEDY, Absent, absent, is_pointer
+from controller.specs.budgets import MOST_LINK_PARTS, MOST_PICKED
 from controller.specs.nearest import did_you_mean, printable
 from controller.specs.tree import Tree
 
@@ -27,6 +28,7 @@ _LINK = 0o120000
 _MAX_HOPS = 40
 """Links followed in one path, as Linux has it (path_resolution(7))."""
 _MAX_TARGET = 4096
+_TOO_MANY_LINKS = "is one of so many symbolic links that where all of them lead is not looked at"
 _MAX_IGNORE = 1 << 20
 _ROOT = "/"
 
@@ -67,8 +69,11 @@ class Files:
         self.repository = repository
         self.entries = sorted(tree.entries(), key=lambda entry: entry.path)
         self._paths = [entry.path for entry in self.entries]
+        self._modules = frozenset(tree.submodules())
         self._by_path = {entry.path: entry for entry in self.entries}
         self._kept: dict[tuple[str, ...], FileSet] = {}
+        self._link_parts = MOST_LINK_PARTS
+        self._picked = MOST_PICKED
         self._absent: dict[tuple[str, ...], Absent] = {}
 
     def get(self, path: str) -> FileEntry | None:
@@ -77,7 +82,10 @@ class Files:
 
     def is_directory(self, path: str) -> bool:
         """Return whether there are files below a path."""
-        return bool(self._below(path)) if path else bool(self.entries)
+        if not path:
+            return bool(self.entries)
+        at = bisect_left(self._paths, path + "/")
+        return at < len(self._paths) and self._paths[at].startswith(path + "/")
 
     def select(self, paths: Iterable[str]) -> FileSet:
         """Return the files at the paths, a directory standing for all below it; their own paths are kept.
@@ -88,6 +96,9 @@ class Files:
         """
         wanted = tuple(sorted({normal(path) for path in paths}))
         if (kept := self._kept.get(wanted)) is None:
+            self._picked -= sum(self._count(path) for path in wanted)
+            if self._picked < 0:
+                raise MissingPathError(f"is one too many: jobs may name {MOST_PICKED} files of a commit together")
             chosen = {entry.path: entry for path in wanted for entry in self._at(path)}
             self._refuse_escapes(chosen.values(), "")
             kept = self._kept[wanted] = self._file_set([chosen[path] for path in sorted(chosen)])
@@ -143,7 +154,7 @@ class Files:
             self._tree.read(entries[name].oid, limit=_MAX_IGNORE).decode("utf-8", "surrogateescape")
         )
         kept = (dockerfile, name)
-        return self._file_set([e for e in context.entries if e.path in kept or not ignore.is_ignored(e.path, patterns)])
+        return self._file_set([e for e in context.entries if e.path in kept or not patterns.ignores(e.path)])
 
     def _file_set(self, entries: list[FileEntry]) -> FileSet:
         tree = digest_of([[entry.path, entry.mode, entry.oid] for entry in entries])
@@ -161,13 +172,16 @@ class Files:
         return below
 
     def _missing(self, path: str) -> MissingPathError:
-        for module in self._tree.submodules():
-            if path == module:
-                return MissingPathError("is a submodule, whose files are not in this commit", SUBMODULE_REMEDY)
-            if path.startswith(module + "/"):
-                where = f'lies in the submodule "{printable(module)}", whose files are not in this commit'
-                return MissingPathError(where, SUBMODULE_REMEDY)
+        if path in self._modules:
+            return MissingPathError("is a submodule, whose files are not in this commit", SUBMODULE_REMEDY)
+        above = (path[:at] for at, character in enumerate(path[:_LONGEST_PATH]) if character == "/")
+        if (module := next((each for each in above if each in self._modules), None)) is not None:
+            where = f'lies in the submodule "{printable(module)}", whose files are not in this commit'
+            return MissingPathError(where, SUBMODULE_REMEDY)
         return MissingPathError("is not in this commit" + self._hint(path))
+
+    def _count(self, path: str) -> int:
+        return bisect_left(self._paths, path + "0") - bisect_left(self._paths, path) if path else len(self.entries)
 
     def _below(self, directory: str) -> list[FileEntry]:
         # "0" is the character after "/": every path below the directory sorts between the two.
@@ -178,13 +192,16 @@ class Files:
         """Return a suggestion from the names beside the first part of a path that does not exist."""
         if "*" in path or "?" in path:
             return "; patterns are not supported: name a directory"
-        parent, rest = "", path.split("/")
+        parent, rest = "", path[:_LONGEST_PATH].split("/")
         while len(rest) > 1 and self.is_directory(posixpath.join(parent, rest[0])):
             parent = posixpath.join(parent, rest.pop(0))
+        return did_you_mean(posixpath.join(parent, rest[0]), self._names_in(parent))
+
+    def _names_in(self, parent: str) -> Iterator[str]:
+        """Yield what there is in a directory; nothing is done unless it is asked for."""
         start = len(parent) + 1 if parent else 0
         below = self._below(parent) if parent else self.entries
-        names = {posixpath.join(parent, entry.path[start:].partition("/")[0]) for entry in below[:10_000]}
-        return did_you_mean(posixpath.join(parent, rest[0]), sorted(names))
+        yield from sorted({posixpath.join(parent, entry.path[start:].partition("/")[0]) for entry in below[:10_000]})
 
     def _refuse_escapes(self, entries: Iterable[FileEntry], root: str) -> None:
         entries = list(entries)
@@ -208,6 +225,9 @@ class Files:
         hops = 0
         while ahead:
             part = ahead.pop()
+            self._link_parts -= 1
+            if self._link_parts < 0:
+                raise UnfitNameError(link.path, _TOO_MANY_LINKS)
             entry = self._by_path.get("/".join([*here, part]))
             if part == _ROOT or (part == ".." and len(here) <= floor):
                 return True

@@ -1,13 +1,11 @@
 """What has to be compiled before what, and the circles in that.
 
-Knows names and what they need, nothing else.
+Knows names and what they need, nothing else. Each name and each need is looked at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterable, Iterator, Mapping
 
 _LONGEST_SHOWN = 8
 
@@ -18,50 +16,45 @@ def ordered(needs: Mapping[str, Iterable[str]]) -> tuple[list[str], list[tuple[s
     A cycle is its names in the order in which each needs the next, and the last the first. What it is made of comes
     in the order as if it needed nothing. The order of the input does not matter.
     """
-    left = {name: set(needs[name]) & needs.keys() for name in sorted(needs)}
     order: list[str] = []
     cycles: list[tuple[str, ...]] = []
-    while left:
-        # Sorted: graphlib goes by the order in which it is given names.
-        sorter = TopologicalSorter({name: sorted(left[name] & left.keys()) for name in left})
-        # After a CycleError it still hands out whatever is not behind a cycle (library reference, graphlib).
-        with suppress(CycleError):
-            sorter.prepare()
-        while ready := sorted(sorter.get_ready()):
-            order += ready
-            sorter.done(*ready)
-            for name in ready:
-                del left[name]
-        # Whatever is left needs something that is left.
-        found = _circles({name: min(left[name] & left.keys()) for name in left})
-        cycles += found
-        left |= {name: set() for cycle in found for name in cycle}
+    done: set[str] = set()
+    left = {name: iter(sorted(set(needs[name]) & needs.keys())) for name in sorted(needs)}
+    for start in left:
+        way = [] if start in done else [start]
+        places = {name: place for place, name in enumerate(way)}
+        while way:
+            following = _next(left[way[-1]], done)
+            if following is None:
+                ended = [way.pop()]
+            elif following in places:
+                # A circle: whatever is on it counts as done, and what led to it goes on.
+                ended = way[places[following] :]
+                del way[places[following] :]
+                cycles.append(_from_the_first(ended))
+            else:
+                places[following] = len(way)
+                way.append(following)
+                continue
+            order += ended
+            done.update(ended)
+            for name in ended:
+                del places[name]
     return order, cycles
 
 
-def _circles(following: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Return the circles that one ends in by going from each name to the one that follows it."""
-    circles = []
-    seen: set[str] = set()
-    for start in following:
-        way: dict[str, None] = {}
-        name = start
-        while name not in seen:
-            seen.add(name)
-            way[name] = None
-            name = following[name]
-        if name in way:
-            names = list(way)
-            circle = names[names.index(name) :]
-            first = circle.index(min(circle))
-            circles.append((*circle[first:], *circle[:first]))
-    return circles
+def _next(names: Iterator[str], done: set[str]) -> str | None:
+    return next((name for name in names if name not in done), None)
 
 
-def drawn(cycle: tuple[str, ...], start: str) -> str:
-    """Return ``a -> b -> a``, beginning with one of a cycle's names."""
-    first = cycle.index(start)
-    names = [*cycle[first:], *cycle[:first], start]
-    if len(names) > _LONGEST_SHOWN:
-        names = [*names[: _LONGEST_SHOWN - 2], "...", start]
-    return " -> ".join(names)
+def _from_the_first(circle: list[str]) -> tuple[str, ...]:
+    first = circle.index(min(circle))
+    return (*circle[first:], *circle[:first])
+
+
+def drawn(cycle: tuple[str, ...], first: int) -> str:
+    """Return ``a -> b -> a``, beginning at one place of a cycle."""
+    count = len(cycle)
+    shown = count if count < _LONGEST_SHOWN else _LONGEST_SHOWN - 2
+    names = [cycle[(first + step) % count] for step in range(shown)]
+    return " -> ".join([*names, *(["..."] if shown < count else []), cycle[first]])

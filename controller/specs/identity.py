@@ -20,7 +20,7 @@ _TELLING = frozenset({"command", "cluster", "build", "scheduler"})
 """Fields that beside a ``name`` make a document a spec that lost its kind."""
 
 _VALUE = r"""["']?[ \t]*:[ \t]*["']?([A-Za-z0-9._-]+)"""
-_START = r"""(?m)^(?:---[ \t]+)?[ \t]{0,1}\{?[ \t]*["']?"""
+_START = r"""(?m)^(?:---[ \t]++|[ \t]?+)\{?[ \t]*+["']?"""
 _KIND = re.compile(_START + "kind" + _VALUE)
 _NAME = re.compile(_START + "name" + _VALUE)
 _KIND_IN_BRACES = re.compile(r"""[{,]\s*["']?kind""" + _VALUE)
@@ -68,7 +68,10 @@ def _is_spec(item: Any) -> bool:
 def misspelt_kind(value: dict[str, Any]) -> str | None:
     """Return the key that was meant as ``kind``: near to it, with a value that is, or is near, a kind."""
     for key, given in value.items():
-        if nearest(key, ["kind"]) and isinstance(given, str) and nearest(given, [*KINDS, *not_yet.KINDS]):
+        # A key of twice as many letters is near to none (difflib's ratio is below 0.6).
+        if not isinstance(given, str) or not 2 <= len(key) <= 9 or len(given) > 60:
+            continue
+        if nearest(key, ["kind"]) and nearest(given, [*KINDS, *not_yet.KINDS]):
             return key
     return None
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from controller.specs import quotes
 from controller.specs.nearest import did_you_mean
@@ -35,7 +36,7 @@ class LookupFault:
 
 
 def faults(
-    text: str, names: Mapping[str, str | None], late: Mapping[str, Sequence[str]] | None = None
+    text: str, names: Mapping[str, str | None], late: Mapping[str, Mapping[str, None]] | None = None
 ) -> Iterator[LookupFault]:
     """Yield what is wrong with the look-ups of a text.
 
@@ -46,8 +47,8 @@ def faults(
     while start >= 0:
         match = _LOOKUP.match(text, start)
         if match is None:
-            line = text[start:].partition("\n")[0]
-            yield LookupFault(start, line[:60], 'a look-up is not closed: "}}" is missing after "${{"')
+            line = text[start : start + 60].partition("\n")[0]
+            yield LookupFault(start, line, 'a look-up is not closed: "}}" is missing after "${{"')
             start = text.find(_OPENING, start + len(_OPENING))
             continue
         name = match[1].strip()
@@ -70,11 +71,15 @@ def faults(
         start = text.find(_OPENING, match.end())
 
 
-def _late_fault(name: str, late: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+def _late_fault(name: str, late: Mapping[str, Mapping[str, None]]) -> tuple[str, str] | None:
     group, job, *tail = name.split(".")
     if job not in late[group]:
         known = late[group]
-        remedy = f"add {job} to needs, or look up one of: {', '.join(known)}" if known else f"add it: needs: [{job}]"
+        remedy = (
+            f"add {job} to needs, or look up one of: {', '.join(islice(known, 8))}"
+            if known
+            else f"add it: needs: [{job}]"
+        )
         return f'"{name}": "{job}" is not in needs{did_you_mean(job, known)}', remedy
     # Of a Workflow that is needed, a step may follow.
     for rest in (tail, tail[1:]) if group == "needs" else (tail,):

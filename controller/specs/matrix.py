@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -182,6 +182,20 @@ def expand(matrix: Written) -> Points:
     return Points(axes, points)
 
 
+def most_points(value: Mapping[str, Any]) -> int:
+    """Return how many points a matrix without errors has at most, without building any; 0 where that is not known."""
+    total = 1
+    for name, given in value.items():
+        if name in _LISTS:
+            continue
+        bounds = given["range"] if isinstance(given, dict) else given
+        try:
+            total *= ranges.count([str(each) for each in bounds]) if isinstance(given, dict) else len(given)
+        except ranges.RangeError:
+            return 0
+    return (total if value.keys() - set(_LISTS) else 0) + len(value.get("include", ()))
+
+
 def _columns(axes: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the values of each axis; nothing is built before it is known to be few enough."""
     total = 1
@@ -213,7 +227,7 @@ def _without(
     Points are every combination here, so an exclude whose values there are matches one at least.
     """
     shapes: dict[tuple[int, ...], set[Any]] = {}
-    known = {axis: dict.fromkeys(values) for axis, values in columns.items()} if exclude else {}
+    known = {axis: _Values(values) for axis, values in columns.items()} if exclude else {}
     for number, point in enumerate(exclude):
         where = tuple(sorted(_index(axes, ("exclude", number), axis) for axis in point))
         meant = tuple(_meant(known, axes[at], point[axes[at]], ("exclude", number, axes[at])) for at in where)
@@ -253,17 +267,33 @@ def _index(axes: tuple[str, ...], path: Path, axis: str) -> int:
     return axes.index(axis)
 
 
-def _meant(columns: Mapping[str, Mapping[str, None]], axis: str, value: str, path: Path) -> str:
+class _Values:
+    """The values of an axis, by their texts and by the numbers that they are."""
+
+    def __init__(self, values: Sequence[str]) -> None:
+        self.texts = dict.fromkeys(values)
+        self._numbers: dict[float, str] | None = None
+
+    def of_number(self, number: float) -> str | None:
+        """Return the first value that is a number."""
+        if self._numbers is None:
+            self._numbers = {}
+            for text in self.texts:
+                if (each := _number(text)) is not None:
+                    self._numbers.setdefault(each, text)
+        return self._numbers.get(number)
+
+
+def _meant(columns: Mapping[str, _Values], axis: str, value: str, path: Path) -> str:
     """Return the value of an axis that is meant: the same text or, failing that, the same number."""
-    known = columns.get(axis, {})
-    if value in known:
+    known = columns.get(axis) or _Values(())
+    if value in known.texts:
         return value
     number = _number(value)
-    for each in known if number is not None else ():
-        if _number(each) == number:
-            return each
-    hint = did_you_mean(value, list(known)[:1000]) if number is None else ""
-    values = ", ".join(list(known)[:8]) + (", ..." if len(known) > 8 else "")
+    if number is not None and (same := known.of_number(number)) is not None:
+        return same
+    hint = did_you_mean(value, list(known.texts)[:1000]) if number is None else ""
+    values = ", ".join(list(known.texts)[:8]) + (", ..." if len(known.texts) > 8 else "")
     raise MatrixError(path, f'is {shown(value)}, which is no value of axis "{axis}"{hint}', f"its values: {values}")
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from cerberus import errors
 
 from controller.specs import not_yet
-from controller.specs.nearest import as_list, did_you_mean, nearest, shown, type_name
+from controller.specs.nearest import MOST_SUGGESTIONS, as_list, did_you_mean, nearest, shown, type_name
 from controller.specs.schemas import KINDS, Schema, schema_of
 from controller.specs.yaml_loader import Path
 
@@ -27,6 +28,7 @@ _EXPECTED = {
 }
 
 _LONGEST = 48
+_LONGEST_NAME = 100
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
 """What is the same number to everybody: 012 is twelve by YAML 1.2, ten by YAML 1.1, and perhaps no number at all."""
 
@@ -48,11 +50,11 @@ def findings(schema: str, found: list[errors.ValidationError], texts: Mapping[Pa
 
     A missing field that was only misspelt is told once, where it stands.
     """
-    misspelt = {
-        (*error.document_path[:-1], nearest(str(error.document_path[-1]), _known(schema, error.document_path)))
-        for error in found
-        if error.code == errors.UNKNOWN_FIELD.code
-    }
+    misspelt: set[Path] = set()
+    if any(error.code == errors.REQUIRED_FIELD.code for error in found):
+        unknown = (error.document_path for error in found if error.code == errors.UNKNOWN_FIELD.code)
+        for path in islice(unknown, MOST_SUGGESTIONS):
+            misspelt.add((*path[:-1], nearest(str(path[-1]), _known(schema, path)) or ""))
     for error in found:
         if error.is_group_error:
             yield from findings(schema, error.child_errors, texts)
@@ -64,7 +66,10 @@ def dotted(path: Path) -> str:
     """Return a path as people write it: ``resources.gpus.count``, ``files[0]``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        shorter = (
+            part if isinstance(part, int) else part if len(part) <= _LONGEST_NAME else part[:_LONGEST_NAME] + "..."
+        )
+        text += f"[{shorter}]" if isinstance(part, int) else f".{shorter}" if text else str(shorter)
     return text
 
 

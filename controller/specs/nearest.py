@@ -8,7 +8,10 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import islice
 from typing import Any
 
 _TYPES: dict[type, str] = {
@@ -21,6 +24,11 @@ _TYPES: dict[type, str] = {
     type(None): "empty",
 }
 _SHOWN = 48
+MOST_SUGGESTIONS = 20
+"""Problems of one file, or of one commit, that come with a suggestion."""
+_MOST_KNOWN = 2_000
+"""Names among which one is looked for: difflib takes 20 µs for each."""
+_left: ContextVar[list[int] | None] = ContextVar("suggestions_left", default=None)
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]{0,39}", re.ASCII)
 
 
@@ -34,9 +42,24 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+@contextmanager
+def suggesting(most: int = MOST_SUGGESTIONS) -> Iterator[None]:
+    """Have ``did_you_mean`` look for so many names at most: each costs a comparison with all that are known."""
+    token = _left.set([most])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean "x"?``, or nothing if no known name is near."""
-    name = nearest(word, known)
+    """Return ``; did you mean "x"?``, or nothing if no known name is near, or enough have been suggested."""
+    left = _left.get()
+    if left is not None:
+        if left[0] == 0:
+            return ""
+        left[0] -= 1
+    name = nearest(word, islice(known, _MOST_KNOWN))
     return f'; did you mean "{name}"?' if name else ""
 
 

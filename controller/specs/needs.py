@@ -5,6 +5,8 @@ Must not decide when anything runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from controller.model.resources import Cluster, Job, LateValue
 from controller.specs import lookups
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
@@ -49,8 +51,7 @@ def _outside(assembly: Assembly, document: PlacedSpec, number: int, name: str) -
         message = f'"{name}" is the name of a Job and of a Workflow, so it is not clear which is needed'
         raise assembly.invalid(document, path, message, "rename one of them")
     if not keys:
-        names = sorted({key.partition("/")[2] for key in assembly.known if key.startswith(("Job/", "Workflow/"))})
-        raise assembly.missing(document, path, "Job or Workflow", name, names)
+        raise assembly.missing(document, path, "Job or Workflow", name, _known(assembly))
     if keys[0] in assembly.broken:
         raise assembly.needs_broken(document, path, keys[0])
     if keys[0].startswith("Workflow/"):
@@ -59,6 +60,11 @@ def _outside(assembly: Assembly, document: PlacedSpec, number: int, name: str) -
         message = f'"{name}" has a schedule, and nothing can follow its times yet'
         raise assembly.invalid(document, path, message, f"put what belongs together into one command of {name}")
     return (name,)
+
+
+def _known(assembly: Assembly) -> Iterator[str]:
+    """Yield the names of jobs and workflows; nothing is done unless they are asked for."""
+    yield from sorted({key.partition("/")[2] for key in assembly.known if key.startswith(("Job/", "Workflow/"))})
 
 
 def _sibling(assembly: Assembly, document: PlacedSpec, unit: Unit, number: int, name: str) -> str:

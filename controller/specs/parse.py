@@ -6,10 +6,13 @@ any other file: references are resolved in ``compile``.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 from controller.specs import lookups, not_yet
+from controller.specs.budgets import Budget
 from controller.specs.checks import Checker
 from controller.specs.excerpts import excerpt
 from controller.specs.identity import (
@@ -23,13 +26,13 @@ from controller.specs.identity import (
     usable_name,
 )
 from controller.specs.messages import Finding, findings
-from controller.specs.nearest import did_you_mean, nearest, shown, type_name
-from controller.specs.partial import without
+from controller.specs.nearest import did_you_mean, nearest, shown, suggesting, type_name
+from controller.specs.partial import summed, without
 from controller.specs.schemas import KINDS
 from controller.specs.unit_checks import unit_findings, with_written_matrices
 from controller.specs.units import Unit, units_of
-from controller.specs.verdicts import Broken, Spec, Verdict, VerdictBuilder
-from controller.specs.yaml_loader import Document, Garbled, Loaded, Path, load
+from controller.specs.verdicts import MOST_PROBLEMS, Broken, Spec, Verdict, VerdictBuilder
+from controller.specs.yaml_loader import MAX_BYTES, Document, Garbled, Loaded, Path, load
 
 _NOT_A_SPEC = "list the file in .controllerignore if it is not a spec"
 _SEPARATE = "write each spec as a document of its own, with a line --- between two, and without the leading dashes"
@@ -42,6 +45,11 @@ def parse_blob(data: bytes, *, checker: Checker | None = None) -> Verdict:
 
     A ``checker`` may be shared by the calls of one thread.
     """
+    with suggesting():
+        return _parsed(data, checker or Checker())
+
+
+def _parsed(data: bytes, checker: Checker) -> Verdict:
     loaded = load(data)
     kinds = [(document, standing(document)) for document in loaded.documents]
     garbled = [piece for piece in loaded.garbled if not is_foreign_text(piece.text)]
@@ -49,7 +57,7 @@ def parse_blob(data: bytes, *, checker: Checker | None = None) -> Verdict:
     if not is_spec and not garbled:
         return Verdict()
     lines = data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
-    parser = _Parser(lines, checker or Checker())
+    parser = _Parser(lines, checker)
     parser.take_file_faults(loaded, is_spec)
     for document, stands in kinds:
         match stands:
@@ -71,7 +79,11 @@ class _Parser:
 
     def __init__(self, lines: list[str], checker: Checker) -> None:
         self._lines = lines
+        self._source = "\n".join(lines)
+        self._starts = [0, *accumulate(len(line) + 1 for line in lines)]
+        """Where each line begins in the source."""
         self._checker = checker
+        self._budget = Budget()
         self.verdict = VerdictBuilder()
 
     def _report(self, line: int, column: int, message: str, remedy: str = "", resource: str = "") -> None:
@@ -152,7 +164,7 @@ class _Parser:
             return
         if name is not None:
             self.verdict.broken.append(Broken(key=key, line=line, column=column))
-        refused = {*(void or ()), *document.void}
+        refused = summed({*(void or ()), *document.void}, MOST_PROBLEMS)
         self.verdict.partials.append(
             self._spec(document, kind, name or "", without(document.value, refused), tuple(sorted(refused, key=str)))
         )
@@ -202,10 +214,10 @@ class _Parser:
             if ((*finding.path[:-1], "<<") if finding.missing else finding.path) not in document.void
             and finding.path != ("kind",)
         ]
-        void = {finding.path for finding in found if not _is_name_of_step(finding)} | document.void
+        void = summed({each.path for each in found if not _is_name_of_step(each)} | document.void, MOST_PROBLEMS)
         name = str(document.value.get("name"))
         for unit in units_of(kind, name, without(document.value, void)):
-            found += unit_findings(unit, document.texts, void)
+            found += unit_findings(unit, document.texts, void, self._budget)
         for finding in dict.fromkeys(found):
             place = document.place_of(finding.path, at_key=finding.at_key)
             self._report(*place, finding.message, finding.remedy, resource)
@@ -213,7 +225,7 @@ class _Parser:
         faults = list(dict.fromkeys(fault for unit in units for fault in self._lookup_faults(document, unit)))
         for _, line, column, message, remedy in faults:
             self._report(line, column, message, remedy, resource)
-        wrong = {finding.path for finding in found if not _is_name_of_step(finding)} | {path for path, *_ in faults}
+        wrong = {each.path for each in found if not _is_name_of_step(each)} | {path for path, *_ in faults}
         return wrong if found or faults else None
 
     def _lookup_faults(self, document: Document, unit: Unit) -> Iterator[tuple[Path, int, int, str, str]]:
@@ -221,11 +233,11 @@ class _Parser:
         for path, text in unit.texts():
             used = 0
             for fault in lookups.faults(text, names, late):
-                line, column, used = self._place_in(document, path, fault.text, used)
+                line, column, used = self._place_in(document, path, fault.text, used, len(text))
                 yield path, line, column, fault.message, fault.remedy
             if path == unit.path("command"):
                 for fault in lookups.quoted_faults(text, unit.unsafe):
-                    line, column, _ = self._place_in(document, path, fault.text, 0)
+                    line, column, _ = self._place_in(document, path, fault.text, 0, len(text))
                     yield path, line, column, fault.message, fault.remedy
 
     def _late_places(self, document: Document, unit: Unit) -> Iterator[tuple[Path, tuple[int, int]]]:
@@ -233,21 +245,27 @@ class _Parser:
         for path, text in unit.texts():
             used = 0
             for written, name in lookups.found(text):
-                line, column, used = self._place_in(document, path, written, used)
+                line, column, used = self._place_in(document, path, written, used, len(text))
                 if lookups.is_late(name):
                     yield unit.late_path(name), (line, column)
 
-    def _place_in(self, document: Document, path: Path, text: str, used: int) -> tuple[int, int, int]:
-        """Return where a piece of a scalar stands in the source: the first occurrence not given out yet."""
+    def _place_in(self, document: Document, path: Path, text: str, used: int, room: int) -> tuple[int, int, int]:
+        """Return where a piece of a scalar stands in the source: the first occurrence behind ``used``, and its end.
+
+        ``room`` is the length of the scalar.
+        """
         line, column = document.place(path)
-        source = "\n".join([self._lines[line - 1][column - 1 :], *self._lines[line : line + 2000]])
-        first_line = text.partition("\n")[0]
-        at = source.find(first_line, used)
-        if at < 0:
+        if used < 0:
             return line, column, used
-        before = source[:at]
-        below = before.count("\n")
-        return line + below, at - before.rfind("\n") if below else column + at, at + len(first_line)
+        start = self._starts[line - 1] + column - 1
+        first_line = text[:MAX_BYTES].partition("\n")[0]
+        # Written with escapes and indented, a value takes more room in the source than it has characters.
+        begin = max(start, used)
+        at = self._source.find(first_line, begin, begin + 12 * room + 4_096)
+        if at < 0:  # written with escapes, as all of the scalar may be: looked for once
+            return line, column, -1
+        found = bisect_right(self._starts, at)
+        return found, at - self._starts[found - 1] + 1, at + len(first_line)
 
 
 def _is_name_of_step(finding: Finding) -> bool:

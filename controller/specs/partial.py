@@ -19,10 +19,17 @@ def without(data: dict[str, Any], paths: Collection[Path]) -> dict[str, Any]:
     """
     if not paths:
         return data
+    if () in paths:
+        return {}
     left = copy.deepcopy(data)
     for path in paths:
         _take_out(left, _cut(path))
     return left
+
+
+def summed(paths: set[Path], most: int) -> set[Path]:
+    """Return the paths, or the one of the whole document where there are more than ``most``."""
+    return paths if len(paths) <= most else {()}
 
 
 def touches(paths: Collection[Path], start: Path) -> bool:

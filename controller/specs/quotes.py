@@ -8,6 +8,7 @@ the shell's grammar (POSIX.1-2024, XCU 2.2 and 2.7.4, and bash) as that takes, a
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection
 
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([A-Za-z0-9_.+-]+))")
@@ -26,9 +27,12 @@ class _Scan:
 
     def __init__(self, text: str, starts: frozenset[int]) -> None:
         self.found = dict.fromkeys(starts, "")
+        self._starts = sorted(starts)
         self._text = text
         self._open: list[str] = []
         """Double quotes, parentheses and backquotes that are open, the innermost last."""
+        self._backquotes = 0
+        """How many of those are backquotes."""
         self._documents: list[tuple[str, bool]] = []
         """End marks of the here-documents that begin on the next line, and whether tabs before them count."""
 
@@ -82,11 +86,13 @@ class _Scan:
         return at + 1
 
     def _backquote(self) -> None:
-        if "`" in self._open:
+        if self._backquotes:
             while self._open.pop() != "`":
                 pass
+            self._backquotes -= 1
         else:
             self._open.append("`")
+            self._backquotes += 1
 
     def _bodies(self, at: int) -> int:
         for mark, indented in self._documents:
@@ -102,9 +108,8 @@ class _Scan:
         return at
 
     def _mark(self, start: int, end: int, what: str) -> int:
-        for offset in self.found:
-            if start <= offset < end:
-                self.found[offset] = what
+        for offset in self._starts[bisect_left(self._starts, start) : bisect_left(self._starts, end)]:
+            self.found[offset] = what
         return end
 
 

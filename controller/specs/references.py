@@ -48,8 +48,8 @@ def reference_of(text: str) -> Reference:
     Raises:
         NotAReferenceError: it is none.
     """
-    found = _REFERENCE.fullmatch(text.removeprefix(SCHEME))
-    if found is None or len(text) > 512:
+    found = _REFERENCE.fullmatch(text.removeprefix(SCHEME)) if len(text) <= 512 else None
+    if found is None:
         raise NotAReferenceError(text)
     name = found["name"]
     first, slash, rest = name.partition("/")

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from controller.specs import matrix
+from controller.specs.budgets import MOST_POINTS, Budget, SpentError
 from controller.specs.keys import key_of
 from controller.specs.messages import Finding, dotted
 from controller.specs.nearest import did_you_mean, shown
@@ -21,10 +22,13 @@ _MOST_NEAR = 2_000
 """Task keys among which a misspelt one is looked for: difflib takes 20 µs for each."""
 
 
-def unit_findings(unit: Unit, texts: Mapping[Path, str], void: Collection[Path] = ()) -> Iterator[Finding]:
+def unit_findings(
+    unit: Unit, texts: Mapping[Path, str], void: Collection[Path] = (), budget: Budget | None = None
+) -> Iterator[Finding]:
     """Yield what is wrong with a unit whose data fits its schema; ``texts`` is the source of its numbers.
 
-    ``void`` are the paths of what did not fit and was taken out; nothing is said that depends on it.
+    ``budget`` is what is left for the file. ``void`` are the paths of what did not fit and was taken out; nothing is
+    said that depends on it.
     """
     clusters = [("cluster",), ("steps", unit.step or "", "cluster")]
     if unit.step is not None and "cluster" not in unit.data and not any(touches(void, path) for path in clusters):
@@ -38,9 +42,14 @@ def unit_findings(unit: Unit, texts: Mapping[Path, str], void: Collection[Path] 
         wrong = list(matrix.errors(unit.data["matrix"]))
         if not wrong:
             try:
+                if budget is not None:
+                    budget.take_tasks(min(matrix.most_points(unit.data["matrix"]), matrix.MOST_TASKS), 0)
                 points = matrix.expand(_written(unit, texts))
             except matrix.MatrixError as error:
                 wrong = [error]
+            except SpentError:
+                most = f"the matrices of one file may have {MOST_POINTS} points together"
+                wrong = [matrix.MatrixError((), f"has too many points: {most}", "split the file, or the sweep")]
         if wrong:
             yield from (_finding(unit.path("matrix"), error) for error in wrong)
             return

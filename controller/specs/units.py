@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller.specs import lookups
@@ -33,6 +33,8 @@ class Unit:
     workflow: Mapping[str, Any] | None = None
     """All of the Workflow that it is a step of."""
     step: str | None = None
+    _unsafe: dict[str, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What ``unsafe`` has found, by name."""
 
     @property
     def outside(self) -> list[str]:
@@ -90,13 +92,17 @@ class Unit:
         """Return a value that a look-up may have and that would have to be quoted for a shell; None if it has none."""
         if lookups.is_late(name) and ".results." in name:
             return "a value that is not known yet"
-        values = _values(self.data.get("matrix"), name.removeprefix("matrix.")) if name.startswith("matrix.") else []
-        return next((shown(value) for value in values if shlex.quote(value) != value), None)
+        if not name.startswith("matrix."):
+            return None
+        if name not in self._unsafe:
+            values = _values(self.data.get("matrix"), name.removeprefix("matrix."))
+            self._unsafe[name] = next((shown(value) for value in values if shlex.quote(value) != value), None)
+        return self._unsafe[name]
 
-    def late(self) -> dict[str, list[str]]:
-        """Return the names that may follow ``needs`` and ``steps`` in look-ups."""
-        late = {"needs": self.outside}
-        return late if self.workflow is None else late | {"steps": self.siblings}
+    def late(self) -> dict[str, dict[str, None]]:
+        """Return the names that may follow ``needs`` and ``steps`` in look-ups, in their order."""
+        late = {"needs": dict.fromkeys(self.outside)}
+        return late if self.workflow is None else late | {"steps": dict.fromkeys(self.siblings)}
 
 
 def units_of(kind: str, name: str, data: Mapping[str, Any]) -> list[Unit]:
@@ -112,11 +118,11 @@ def units_of(kind: str, name: str, data: Mapping[str, Any]) -> list[Unit]:
 
 
 def _joined(workflow: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
-    data = {**{field: workflow[field] for field in (*_INHERITED, *_JOINED) if field in workflow}, **step}
-    for field in _JOINED:
-        ours, theirs = workflow.get(field), step.get(field)
+    data = {**{name: workflow[name] for name in (*_INHERITED, *_JOINED) if name in workflow}, **step}
+    for joined in _JOINED:
+        ours, theirs = workflow.get(joined), step.get(joined)
         if isinstance(ours, dict) and isinstance(theirs, dict):
-            data[field] = ours | theirs
+            data[joined] = ours | theirs
     return data
 
 

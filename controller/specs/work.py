@@ -13,6 +13,7 @@ from controller.model.images import Image
 from controller.model.resources import Cluster, Job, LateValue, OnChange, OnRemove, Workflow
 from controller.specs import decode, matrix
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
+from controller.specs.budgets import SpentError
 from controller.specs.earlier import Lineage, Made
 from controller.specs.filesets import EscapeError, MissingPathError
 from controller.specs.graph import drawn, ordered
@@ -32,8 +33,8 @@ def add_work(assembly: Assembly, documents: Mapping[str, PlacedSpec]) -> None:
     in_cycles = [key for cycle in cycles for key in cycle]
     for cycle in cycles:
         names = tuple(key.partition("/")[2] for key in cycle)
-        for key in cycle:
-            _report_cycle(assembly, documents[key], ("needs",), names, key.partition("/")[2])
+        for place, key in enumerate(cycle):
+            _report_cycle(assembly, documents[key], ("needs",), names, place)
             assembly.broken.add(key)
     lineage = Lineage(assembly.identities, assembly.recipes)
     for key in order:
@@ -51,19 +52,19 @@ def examine_work(assembly: Assembly, document: PlacedSpec) -> None:
     """Report what leads nowhere in a document of which no job is made, since something else is wrong with it."""
     units = {unit.step or "": unit for unit in units_of(document.spec.kind, document.spec.name, document.spec.data)}
     for cycle in ordered({step: unit.siblings for step, unit in units.items()})[1]:
-        for step in cycle:
-            _report_cycle(assembly, document, ("steps", step, "needs"), cycle, step)
+        for place, step in enumerate(cycle):
+            _report_cycle(assembly, document, ("steps", step, "needs"), cycle, place)
     for unit in units.values():
         _looked_up(assembly, document, unit)
 
 
 def _report_cycle(
-    assembly: Assembly, document: PlacedSpec, path: tuple[str | int, ...], cycle: tuple[str, ...], name: str
+    assembly: Assembly, document: PlacedSpec, path: tuple[str | int, ...], cycle: tuple[str, ...], at: int
 ) -> InvalidError:
-    following = cycle[(cycle.index(name) + 1) % len(cycle)]
+    name, following = cycle[at], cycle[(at + 1) % len(cycle)]
     data = document.spec.data
     own = data["steps"][name]["needs"] if path[0] == "steps" else data["needs"]
-    message = f"needs go round in a circle: {drawn(cycle, name)}"
+    message = f"needs go round in a circle: {drawn(cycle, at)}"
     return assembly.invalid(document, (*path, own.index(following)), message, "remove one of these needs")
 
 
@@ -74,8 +75,8 @@ def _add(assembly: Assembly, document: PlacedSpec, lineage: Lineage) -> None:
     order, cycles = ordered({step: unit.siblings for step, unit in units.items()})
     wrong: InvalidError | None = None
     for cycle in cycles:
-        for step in cycle:
-            wrong = _report_cycle(assembly, document, ("steps", step, "needs"), cycle, step)
+        for place, step in enumerate(cycle):
+            wrong = _report_cycle(assembly, document, ("steps", step, "needs"), cycle, place)
     in_cycles = {step for cycle in cycles for step in cycle}
     made = []
     for step in order:
@@ -160,8 +161,13 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, lineage: Lineage)
         needs=jobs,
         late=late,
     )
+    text = len(data["command"]) + sum(map(len, data.get("env", {}).values()))
     try:
+        assembly.budget.take_tasks(len(made.points.values) if made.points else 1, text)
         tasks = lineage.tasks(made)
+    except SpentError as error:
+        at, remedy = unit.path("matrix" if made.points else "command"), "ask for fewer tasks, or for shorter texts"
+        raise assembly.invalid(document, at, f'job "{unit.name}" {error}', remedy) from error
     except AmbiguousError as error:
         message = f"in task {shown(str(error))}, its texts make up a look-up that is not written in them"
         raise assembly.invalid(document, unit.path("matrix"), message, 'keep "$" and "{{" out of the values') from error

@@ -22,6 +22,8 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_NODES = 100_000
 MAX_DOCUMENTS = 10_000
+MAX_KEY = 1_024
+"""Characters of a key: as many as YAML allows for one on a single line (YAML 1.2.2, section 7.4)."""
 
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -146,7 +148,7 @@ class _Reader:
         self._first_line = first_line + 1
         self._nodes = 0
         self._document = Document()
-        self._seen: set[str] = set()
+        self._seen: set[str | Path] = set()
 
     def documents(self) -> list[Document]:
         documents: list[Document] = []
@@ -170,7 +172,7 @@ class _Reader:
         mark = event.start_mark
         return mark.line + self._first_line, mark.column + 1
 
-    def _fault(self, event: Any, once: str, message: str, remedy: str = "") -> None:
+    def _fault(self, event: Any, once: str | Path, message: str, remedy: str = "") -> None:
         """Record a fault; the same sort of fault (``once``) is told once a document."""
         if once in self._seen:
             return
@@ -238,7 +240,7 @@ class _Reader:
             message = f'duplicate key "{key[:60]}"; the first is on line {keys[here][0]}'
             starts_again = not path and key == next(iter(mapping))
             remedy = "put --- above it if a new document begins here" if starts_again else "keep one of the two"
-            self._fault(event, f"duplicate {here}", message, remedy)
+            self._fault(event, here, message, remedy)
             value = self._build(self._next(), (*path, "", key), depth + 1)
             if not path:
                 self._document.repeated.setdefault(key, []).append(value)
@@ -251,6 +253,9 @@ class _Reader:
             if event.value == "<<" and event.implicit[0]:
                 self._fault(event, "<<", "merge keys (<<) are YAML 1.1 and are not supported", "write the fields out")
                 self._document.void.add((*path, "<<"))
+                return None
+            if len(event.value) > MAX_KEY:
+                self._fault(event, "long", f"a key has more than {MAX_KEY} characters", "keep a long text in a value")
                 return None
             return str(event.value)
         self._build(event, (*path, ""), depth + 1)

@@ -95,7 +95,7 @@ def unpacked(tree: CommitTree, files: FileSet) -> dict[bytes, bytes]:
 @given(name=NAMES)
 def test_a_name_of_a_spec_file(repo: pygit2.Repository, name: bytes) -> None:
     """It is read, or is a problem of that file; hidden files are none of the controller's."""
-    ignored = b"*.tmp\n\xe9\xff/\nunfinished[\n"
+    ignored = b"*.tmp\n\xe9\xff/\nfinished[a]\n"
     result, _ = loaded(repo, {b"good.yaml": GOOD, name + b".yaml": ODD, b".controllerignore": ignored})
     assert set(result.jobs) >= {"good"}
     assert "Job/good" not in result.broken

@@ -6,7 +6,7 @@ import pytest
 
 from controller.model.images import Build
 from controller.model.resources import Desired
-from controller.specs.ignore import BadPatternError, is_ignored, read_patterns
+from controller.specs.ignore import BadPatternError, read_patterns
 from tests.unit.specs.trees import Link, desired, headlines
 
 SPEC = "kind: Image\nname: box\nbuild: {context: box}\n"
@@ -15,7 +15,7 @@ SPEC = "kind: Image\nname: box\nbuild: {context: box}\n"
 def kept(text: str, *paths: str) -> list[str]:
     """Return the paths that are sent."""
     patterns = read_patterns(text)
-    return [path for path in paths if not is_ignored(path, patterns)]
+    return [path for path in paths if not patterns.ignores(path)]
 
 
 def load(**files: str | bytes) -> Desired:
@@ -55,14 +55,17 @@ def sent(made: Desired) -> list[str]:
         ("[^a].txt", ["a.txt", "b/a.txt", "b/c/a.txt", "b/x.py"]),
         ("A.TXT", ["a.txt", "b/a.txt", "b/c/a.txt", "b/x.py"]),
         (".", ["a.txt", "b/a.txt", "b/c/a.txt", "b/x.py"]),
-        ("\\a.txt", ["b/a.txt", "b/c/a.txt", "b/x.py"]),
+        ("\\*.txt", ["a.txt", "b/a.txt", "b/c/a.txt", "b/x.py"]),
+        ("**txt", ["b/x.py"]),
+        ("b/**/a.txt", ["a.txt", "b/x.py"]),
+        ("b/c/**", ["a.txt", "b/a.txt", "b/x.py"]),
     ],
 )
 def test_patterns_mean_what_docker_says(text: str, left: list[str]) -> None:
     assert kept(text, "a.txt", "b/a.txt", "b/c/a.txt", "b/x.py") == left
 
 
-@pytest.mark.parametrize("text", ["[a", "!", "!  ", "[b-a]"])
+@pytest.mark.parametrize("text", ["[a", "!", "!  ", "[b-a]", "\\a*", "[*]x", "[[:alpha:]]", "[a-]", "[]a]", "a\\"])
 def test_what_is_no_pattern_is_said_with_its_line(text: str) -> None:
     with pytest.raises(BadPatternError, match="line 2: "):
         read_patterns(f"ok\n{text}\n")
