@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from controller.cli.options import Given, output_option, repository_options
-from controller.model.conditions import ACTIVE, Condition, ResourceStatus, Truth
+from controller.model.conditions import ACTIVE, Condition, ResourceStatus, TaskState, Truth
 
 if TYPE_CHECKING:
     from controller.repository.specbranch import SpecCommit
 
-_HELD = ("LedgerDamaged", "MassCancel", "NotADescendant")
+_HELD = ("LedgerDamaged", "MassCancel", "MassRerun", "NotADescendant")
 
 
 @click.command(name="approve")
@@ -92,7 +92,7 @@ def runs_of(status: ResourceStatus) -> Iterator[HeldRun]:
         run, _, state = text.rpartition(" ")
         yield HeldRun(resource=status.key, run=run, state=state, cluster=status.cluster)
     for task in status.tasks:
-        if task.state in ACTIVE:
+        if task.state in ACTIVE or (task.state is TaskState.WAITING and task.reason in _HELD):
             yield HeldRun(
                 resource=status.key, run=task.id, state=task.state, job_id=task.job_id, cluster=status.cluster
             )
@@ -108,7 +108,10 @@ def _show(held: Sequence[tuple[ResourceStatus, Condition]]) -> None:
     rows = [[run.resource, run.run, run.state, run.job_id or "", run.cluster] for run in runs]
     if rows:
         print_table(["RESOURCE", "RUN", "STATE", "JOB", "CLUSTER"], rows, spare=("CLUSTER", "JOB"))
-    click.echo(f"{len(runs)} active runs of {len(held)} resources are held back")
+    waiting = sum(run.state == TaskState.WAITING for run in runs)
+    what = [f"{len(runs) - waiting} active runs"] if waiting < len(runs) or not waiting else []
+    what += [f"{waiting} tasks that wait"] if waiting else []
+    click.echo(f"{' and '.join(what)} of {len(held)} resources are held back")
 
 
 def _print_json(tip: str, held: Sequence[tuple[ResourceStatus, Condition]], made: SpecCommit | None) -> None:

@@ -33,6 +33,7 @@ def settings_from(given: Given) -> Settings:
         ConfigurationError: no repository is named, or a setting is wrong.
     """
     from controller.cli.configuration import read_configuration
+    from controller.model.plans import RerunLimits
     from controller.reconcile.settings import Settings
     from controller.repository.auth import RemoteAuth
     from controller.repository.identity import instance_of
@@ -58,6 +59,10 @@ def settings_from(given: Given) -> Settings:
         grace_s=defaults.grace_s if written.grace_s is None else written.grace_s,
         builds=written.builds or defaults.builds,
         prune_keep_commits=written.prune_keep_commits,
+        rerun_limits=RerunLimits(
+            tasks=defaults.rerun_limits.tasks if written.rerun_tasks is None else written.rerun_tasks,
+            share=defaults.rerun_limits.share if written.rerun_share is None else written.rerun_share,
+        ),
         auth=RemoteAuth(
             token_file=written.token_file,
             token_env="CONTROLLER_TOKEN",

@@ -25,6 +25,8 @@ class Written:
     grace_s: float | None = None
     builds: int | None = None
     prune_keep_commits: int | None = None
+    rerun_tasks: int | None = None
+    rerun_share: float | None = None
     identity_files: tuple[Path, ...] = ()
     known_hosts: tuple[Path, ...] = ()
     ssh_config: Path | None = None
@@ -87,6 +89,8 @@ def _written(value: dict[str, Any], directory: Path) -> Written:
         grace_s=None if grace is None else float(duration_s(grace)),
         builds=value.get("builds"),
         prune_keep_commits=value.get("prune", {}).get("keep_commits"),
+        rerun_tasks=value.get("mass_rerun", {}).get("tasks"),
+        rerun_share=value.get("mass_rerun", {}).get("share"),
         identity_files=files(ssh.get("identity_file")),
         known_hosts=files(ssh.get("known_hosts")),
         ssh_config=file(ssh.get("config")),

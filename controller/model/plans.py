@@ -225,6 +225,22 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RerunLimits:
+    """How much of what has succeeded may run again without an approval: that many tasks, or that share of all."""
+
+    tasks: int = 20
+    share: float = 0.2
+
+    def exceeded(self, count: int, total: int) -> bool:
+        """Whether ``count`` of ``total`` tasks is more than both."""
+        return count > self.tasks and count > self.share * total
+
+
+RERUN_LIMITS = RerunLimits()
+"""Those by default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Something that the plan leaves undone until a person says so."""
 
@@ -245,5 +261,9 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     resume_at: float | None = None
     """When something that a limit keeps waiting may go on; None where nothing waits for that."""
+    let_go: Mapping[str, str] = field(default_factory=dict)
+    """Job -> its version of which an approval lets tasks run again that have succeeded."""
+    unread: tuple[str, ...] = ()
+    """Commits that have to be read to say why something is held."""
     recalled: Mapping[str, RunRecord] = field(default_factory=dict)
     """Runs by id of which the status branch tells more than the journal and this look."""

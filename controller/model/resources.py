@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from controller.model.digests import digest_of
 from controller.model.files import FileSet, Source
 from controller.model.images import Image
 from controller.model.problems import Problem
@@ -195,6 +196,8 @@ class Task:
     point: Mapping[str, str] = field(default_factory=dict)
     """The task's values of the matrix as text, by name."""
     suspended: bool = False
+    rerun: str = ""
+    """Digest of the word by which a person asks for it again, "" where nobody has."""
     earlier: tuple[Place, ...] = ()
     """Under what else runs of this very task may be known: by an earlier name (``was``), by an earlier recipe."""
 
@@ -243,6 +246,11 @@ class Job:
     """What a person should know of its files, such as that some of them are not in the commit."""
     was: tuple[str, ...] = ()
     """Names that the job had earlier, as its spec says."""
+
+    @property
+    def version(self) -> str:
+        """What all of its tasks are now, as one digest."""
+        return digest_of([task.digest for task in self.tasks])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

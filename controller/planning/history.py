@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from controller.model.conditions import ACTIVE, ResourceStatus, TaskState
 from controller.model.ledger import End
-from controller.model.plans import Failure, Trial
+from controller.model.plans import RERUN_LIMITS, Failure, RerunLimits, Trial
+from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 
 
@@ -36,6 +37,11 @@ class History:
     """What the ledger tells of jobs and digests that are asked for and of which no record says an end."""
     ledger_faults: Mapping[str, str] = field(default_factory=dict)
     """Shard of the ledger of which entries may be missing -> the file that is damaged."""
+    rerun_limits: RerunLimits = RERUN_LIMITS
+    let_go: Mapping[str, str] = field(default_factory=dict)
+    """Job -> its version that an approval has let run again."""
+    then: Mapping[str, Desired | None] = field(default_factory=dict)
+    """Commit -> what it asked for, where the planner has asked; None for one that cannot be read."""
     last_seen: Mapping[str, float] = field(default_factory=dict)
     """Cluster -> when it last answered."""
     paths: Mapping[str, str] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from controller.planning.latevalues import filled
 from controller.planning.provision import plan_unused_image
 from controller.planning.readiness import standing_of
 from controller.planning.recall import recalled
+from controller.planning.reruns import hold_reruns
 from controller.planning.statuses import statuses_of
 from controller.planning.verdicts import Wait
 from controller.planning.wanted import cancels_in, left_behind, waiting_cancels, withdrawals_in
@@ -35,7 +36,8 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
     for cancel in [*cancels, *withdrawals_in(draft)]:
         draft.actions[cancel.key] = cancel
         draft.cancelled.add(cancel.record.id)
-    holds += hold_unremembered(draft)
+    brake = hold_reruns(draft)
+    holds += (*hold_unremembered(draft), *brake.holds)
     for job in sorted(desired.jobs.values(), key=lambda job: (-job.priority, job.name)):
         _plan_job(draft, job)
     for image in desired.images.values():
@@ -55,6 +57,8 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
             now=now,
         ),
         holds=holds,
+        let_go=brake.let_go or {},
+        unread=brake.unread,
         resume_at=draft.resume_at,
         recalled=known,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from controller.model.errors import ControllerError
 from controller.model.files import FileSet
@@ -54,6 +54,14 @@ class Commits:
         desired = load(tree, cache=self._verdicts, resolve=self._pins.resolve)
         self._verdicts.save()
         return desired
+
+    def asked(self, commits: Iterable[str]) -> dict[str, Desired | None]:
+        """Return what some earlier commits ask for, None of one that cannot be had any more."""
+        found: dict[str, Desired | None] = {}
+        for commit in commits:
+            tree = self.tree_or_none(commit)
+            found[commit] = None if tree is None else self.load(tree)
+        return found
 
     def before(self, newest: str, count: int) -> Iterator[Desired]:
         """Yield what the commits before the newest ask for, ``count`` of them with that one."""

@@ -12,6 +12,8 @@ from controller.reconcile.schedules import Clockwork
 from controller.repository.mirror import Mirror
 from controller.store.journal import Journal
 
+_LET_GO = "let_go"
+
 
 def descends(commit: str, journal: Journal, mirror: Mirror, status_branch: str) -> bool:
     """Whether a commit follows on the last one applied; the status branch remembers it when the journal is lost."""
@@ -36,3 +38,16 @@ def earlier_statuses(journal: Journal) -> dict[str, ResourceStatus]:
 def approved(trailers: Mapping[str, str]) -> bool:
     """Whether a commit's trailers approve what the brakes hold back."""
     return trailers.get(TRAILER, "").strip().lower() in ("yes", "true")
+
+
+def let_go(journal: Journal) -> dict[str, str]:
+    """Return which versions of jobs an approval has let run again; that lasts while a limit keeps some waiting."""
+    found: dict[str, str] = json.loads(journal.fact(_LET_GO) or "{}")
+    return found
+
+
+def remember_let_go(journal: Journal, jobs: Mapping[str, str]) -> None:
+    """Remember that of some more jobs."""
+    known = let_go(journal)
+    if known != {**known, **jobs}:
+        journal.save_fact(_LET_GO, json.dumps({**known, **jobs}))

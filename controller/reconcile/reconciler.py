@@ -27,7 +27,8 @@ from controller.reconcile.applying import apply
 from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
 from controller.reconcile.commits import Commits
-from controller.reconcile.earlier import approved, clockworks, descends, earlier_statuses
+from controller.reconcile.earlier import approved, clockworks, descends, earlier_statuses, let_go, remember_let_go
+from controller.reconcile.forgetting import remember_specs
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.heartbeats import Heartbeats
 from controller.reconcile.leases import Leasing
@@ -150,6 +151,8 @@ class Reconciler:
             instance=self._clients.instance,
             ends=ends,
             ledger_faults=ledger_faults,
+            rerun_limits=settings.rerun_limits,
+            let_go=let_go(self._journal),
             failures=self._journal.failures(),
             trials=trials_of(desired, self._journal),
             underway=underway,
@@ -164,6 +167,9 @@ class Reconciler:
             grace_s=settings.grace_s,
         )
         plan = make_plan(desired, sight.observed, history, now=now)
+        if plan.unread:
+            history = replace(history, then=self.commits.asked(plan.unread))
+            plan = make_plan(desired, sight.observed, history, now=now)
         return Prospect(
             desired=desired,
             sight=sight,
@@ -206,6 +212,7 @@ class Reconciler:
         ahead.sites.save(ahead.leasing.ruling.lease.sites)
         self._journal.save_runs(to_keep(ahead.plan.recalled, ahead.desired, ahead.sight.observed))
         keep(ahead.ledger, self._journal)
+        remember_let_go(self._journal, ahead.plan.let_go)
         times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
         self._journal.save_fact("clockworks", json.dumps(times))
         self._journal.save_fact(PINS, self._pins.saved())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.model.leases import Choice
+from controller.model.plans import RERUN_LIMITS, RerunLimits
 from controller.planning.absorb import GRACE_S
 from controller.repository.auth import RemoteAuth
 from controller.repository.statusbranch import BRANCH
@@ -31,6 +32,8 @@ class Settings:
     """How many images may be built at once."""
     prune_keep_commits: int | None = None
     """Clear away images that nothing in so many commits uses, once a day; None: never by itself."""
+    rerun_limits: RerunLimits = RERUN_LIMITS
+    """How much of what has succeeded may run again without an approval."""
     auth: RemoteAuth = field(default_factory=RemoteAuth)
     ssh_config: Path | None = None
     """OpenSSH configuration for connections to clusters; None is the user's own."""

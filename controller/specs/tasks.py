@@ -71,7 +71,8 @@ def _as_spelt(parts: list[str], around: Surroundings) -> list[str]:
 def _single(unit: Unit, command: str, env: dict[str, str], around: Surroundings) -> Task:
     said = {"command": command, "env": env, "rerun": unit.data.get("rerun"), **_said_of_all(unit, around)}
     digest = digest_of(around.recipe.covered("task", said))
-    return Task(job=unit.name, key="", command=command, env=env, digest=digest, late=around.late)
+    rerun = "" if unit.data.get("rerun") is None else digest_of(unit.data["rerun"])
+    return Task(job=unit.name, key="", command=command, env=env, digest=digest, late=around.late, rerun=rerun)
 
 
 def _said_of_all(unit: Unit, around: Surroundings) -> dict[str, Any]:
@@ -123,6 +124,7 @@ def _each(
             late=around.late,
             point=dict(zip(axes, point, strict=False)),
             suspended=key in suspended,
+            rerun=again or "",
         )
 
 
