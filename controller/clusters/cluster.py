@@ -51,6 +51,8 @@ class Look:
     """Staged trees that runs are about to be submitted with: whether they are whole."""
     outputs: tuple[tuple[str, str], ...] = ()
     """(run, path below its directory) of files that metrics are read from and that did not come with its end."""
+    directories: tuple[str, ...] = ()
+    """Directories of runs, each as ``RUN PATH``, that what is due is to be given."""
 
 
 class SubmitEnd(StrEnum):
@@ -112,6 +114,7 @@ class ClusterClient:
         lines += [f"run {run}" for run in look.runs]
         lines += [f"batch {batch}" for batch in look.batches]
         lines += [f"tree {tree}" for tree in look.trees]
+        lines += [f"directory {each}" for each in look.directories]
         lines += [f"output {run} {path}" for run, path in look.outputs]
         facts = f"{self.scheduler.facts_command()}; {self._container_facts()}" if look.facts else ""
         # Each in a shell of its own, which a variable that is not set there ends: then there is no path.

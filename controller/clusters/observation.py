@@ -68,6 +68,7 @@ def read_observation(
         events=events,
         batches=None if batches is None else {**scan_batches, **batches},
         scanned=locks,
+        gone=take("gone", lambda text: frozenset(_lines(text))),
         outputs=take("outputs", _read_outputs) or {},
         owners=take("owners", _read_owners),
         faults=faults,

@@ -258,6 +258,8 @@ class ClusterObservation:
     events: tuple[RunEvent, ...] | None = None
     batches: Mapping[str, BatchRecord] | None = None
     scanned: tuple[RunLock, ...] | None = None
+    gone: frozenset[str] | None = None
+    """Directories of runs that were asked for and are not there, or purged; None: none was, or not seen."""
     outputs: Mapping[str, Outputs] = field(default_factory=dict)
     """Run -> those of its files that were asked for."""
     owners: Mapping[str, str] | None = None

@@ -8,6 +8,7 @@ import re
 import shlex
 from dataclasses import replace
 
+from controller.model.observed import ClusterObservation
 from controller.model.plans import PlannedRun
 from controller.model.resources import Job, LateValue, Task
 from controller.model.runs import Run, RunRecord
@@ -82,12 +83,27 @@ def _out_of_reach(draft: Draft, record: RunRecord, cluster: str) -> Wait | None:
     if seen is None and where == cluster:
         return None
     if seen is not None and seen.facts is not None and seen.facts.root == root_of(record.run_dir):
-        return None
+        return _purged(record, seen)
     why = seen.error if seen is not None and seen.error else "it is in another work directory, which was not looked at"
     return Wait(
         "OutputsUnseen",
         f"the directory of {record.id} cannot be seen: {why}. If it is in the work directory of now, say so: "
         f"controller move --carry {cluster}; otherwise {again}",
+        stalled=True,
+    )
+
+
+def _purged(record: RunRecord, seen: ClusterObservation) -> Wait | None:
+    """Return why the directory of a run cannot be handed on though its work directory is there; None where it can."""
+    if "gone" in seen.faults:
+        fault = seen.faults["gone"]
+        return Wait("OutputsUnseen", f"whether the directory of {record.id} is there could not be seen: {fault}")
+    if record.run_dir not in (seen.gone or ()):
+        return None
+    return Wait(
+        "OutputsGone",
+        f"{record.id} succeeded, and its directory {record.run_dir} is gone (purged?). Put it back from a "
+        f"backup, or make it again: controller rerun {record.run.task_id}",
         stalled=True,
     )
 

@@ -62,17 +62,20 @@ def look(
     vet: Callable[[Seen], tuple[Seen, Mapping[str, RunRecord]]] | None = None,
     anew: Collection[str] = (),
     carried: Carried | None = None,
+    directories: Callable[[Mapping[str, RunRecord]], Mapping[str, tuple[str, ...]]] = lambda records: {},
 ) -> Sight:
     """Look at everything once, all clusters at the same time. Writes nothing.
 
     ``vet`` replaces what was seen of a cluster that may not be acted on, before anything is concluded from it, and
     returns the records with where each run is. ``anew`` names clusters whose versions and limits are asked for anew;
-    ``carried`` says what runs count for that were begun under other names.
+    ``carried`` says what runs count for that were begun under other names, ``directories`` which of the runs'
+    directories are asked for (place -> ``RUN PATH`` of each).
     """
     carried = carried or Carried(desired)
     metrics = {name: job.results.metrics for job in desired.jobs.values() for name in (*job.was, job.name)}
     latest = latest_by_task(records.values())
     names = [*desired.clusters, *desired.retired]
+    needed = directories(records)
     asks = {
         name: _ask_of(
             client_of(name),
@@ -83,6 +86,7 @@ def look(
             _images_on(desired, name),
             _trees_on(desired, latest, name),
             _outputs_on(name, records, metrics),
+            needed.get(name, ()),
             anew=name in anew,
         )
         for name in names
@@ -248,6 +252,7 @@ def _ask_of(
     images: Sequence[Image],
     trees: tuple[str, ...],
     outputs: tuple[tuple[str, str], ...],
+    directories: tuple[str, ...],
     *,
     anew: bool,
 ) -> _Ask:
@@ -269,6 +274,7 @@ def _ask_of(
         full_scan=not scanned and not instance_in(name),
         trees=trees,
         outputs=outputs,
+        directories=directories,
     )
     return _Ask(client=client, look=want, known=remembered(known), marked=marked(journal, name))
 

@@ -28,7 +28,6 @@ from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
 from controller.reconcile.commits import Commits
 from controller.reconcile.earlier import approved, clockworks, descends, earlier_statuses, let_go, remember_let_go
-from controller.reconcile.forgetting import remember_specs
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.heartbeats import Heartbeats
 from controller.reconcile.leases import Leasing
@@ -128,6 +127,7 @@ class Reconciler:
         )
         known = {**memory.clockworks(desired), **clockworks(self._journal)}
         desired, ticking = with_ticks(desired, known, before, now=now)
+        ends, ledger_faults = ends_for(desired, before, ledger, self._journal)
         desired, sight = survey(
             desired,
             leasing,
@@ -137,7 +137,7 @@ class Reconciler:
             client_of=self._client_of,
             engine=self._engine,
             records=before,
-            published=memory.statuses,
+            known=History(published=memory.statuses, ends=ends, instance=leasing.instance),
             now=now,
             grace_s=settings.grace_s,
         )
@@ -145,7 +145,6 @@ class Reconciler:
             sight.records, desired, memory.spec_commit, self.commits.tree_or_none, self.commits.load
         )
         sight = replace(sight, records=records)
-        ends, ledger_faults = ends_for(desired, records, ledger, self._journal)
         history = History(
             runs=sight.records,
             instance=self._clients.instance,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
-from controller.model.conditions import ACTIVE, ResourceStatus
+from controller.model.conditions import ACTIVE
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
 from controller.model.sites import is_former
 from controller.planning.carried import Carried, told_in
+from controller.planning.history import History
 from controller.planning.results import unread
 from controller.reconcile.clients import Clients
 from controller.reconcile.leases import Leasing
 from controller.reconcile.looking import Seen, Sight, look
+from controller.reconcile.outputs import directories_of
 from controller.reconcile.sites import Sites
 from controller.store.journal import Journal
 
@@ -39,15 +42,15 @@ def survey(
     client_of: Callable[[Desired], Callable[[str], ClusterClient]],
     engine: Engine,
     records: Mapping[str, RunRecord],
-    published: Mapping[str, ResourceStatus],
+    known: History,
     now: float,
     grace_s: float,
 ) -> tuple[Desired, Sight]:
     """Look at everything; return what is desired with all the places that were looked at, and what was seen.
 
-    ``published`` is what the status branch says, where this controller may know less.
+    ``known`` is what status branch and ledger say, where this controller may know less.
     """
-    carried = Carried(desired, told_in(published))
+    carried = Carried(desired, told_in(known.published))
     records = carried.records(records)
     while True:
         clients.instance = leasing.instance
@@ -67,9 +70,14 @@ def survey(
             vet=vet,
             anew=sites.reached_anew(desired),
             carried=carried,
+            directories=partial(_directories, desired, known),
         )
         if leasing.settled() and sites.settled():
             return desired, sight
+
+
+def _directories(desired: Desired, known: History, records: Mapping[str, RunRecord]) -> Mapping[str, tuple[str, ...]]:
+    return directories_of(desired, replace(known, runs=records))
 
 
 def _vetted(

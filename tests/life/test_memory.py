@@ -199,3 +199,58 @@ def begin_history_anew(lab: Lab) -> None:
     lab.git("update-ref", f"refs/heads/{STATUS_BRANCH}", commit, where=lab.repo)
     lab.git("reflog", "expire", "--expire=now", "--all", where=lab.repo)
     lab.git("gc", "-q", "--prune=now", where=lab.repo)
+
+
+USE = 'test -d "$FROM" && echo used'
+
+
+def chain(lab: Lab, more: str = "echo x >made.txt") -> dict[str, str]:
+    """Return a job that makes something, and one that is given its directory."""
+    user = {"env": {"FROM": "${{ needs.done.run_dir }}"}, "needs": ["done"]}
+    use = {**lab.quick("use"), **user, "command": f"{lab.site.counting()}\n{USE}"}
+    return lab.specs({**lab.quick("done"), "command": f"{lab.site.counting()}\n{more}"}, use)
+
+
+def emptied(place: Path) -> None:
+    """Take away all files, as a purge by age does, which leaves the directories."""
+    for path in [*place.glob("*/runs/done/**/*"), *place.glob("*/control/done/**/*")]:
+        if not path.is_dir():
+            path.unlink()
+
+
+@pytest.mark.parametrize("purged", ["directory", "files", "run directory alone"])
+@pytest.mark.parametrize("state", ["kept", "lost"])
+def test_a_purged_directory_that_is_needed_is_said_to_be_gone(lab: Lab, purged: str, state: str) -> None:
+    """What needs it is not started in vain; what to do is said, and makes it go on."""
+    files = chain(lab)
+    lab.commit({**files, "jobs.yaml": files["jobs.yaml"].split("---")[0]})
+    ada = lab.person("ada")
+    ada.passes_until(DONE)
+    place = Path(lab.site.workdir)
+    if purged == "files":
+        emptied(place)
+    else:
+        for kind in ("runs", "control") if purged == "directory" else ("runs",):
+            for found in place.glob(f"*/{kind}/done"):
+                shutil.rmtree(found)
+    if state == "lost":
+        ada.lose_state()
+    lab.commit(files)
+    ada.one_pass()
+    said = ada.controller("status", "use").out
+    assert "OutputsGone" in said
+    assert "controller rerun done" in said
+    assert ada.one_pass()["actions"] == []
+    assert lab.executions() == Counter(done=1)
+    again = files["jobs.yaml"].replace("name: done\n", "name: done\nrerun: '1'\n", 1)
+    lab.commit({"jobs.yaml": again})
+    ada.passes_until({"done": "Succeeded", "use": "Succeeded"})
+    assert lab.executions() == Counter(done=2, use=1)
+
+
+def test_a_run_that_made_no_file_is_not_gone(lab: Lab) -> None:
+    """Its directory is empty as it was."""
+    lab.commit(chain(lab, "true"))
+    ada = lab.person("ada")
+    ada.passes_until({"done": "Succeeded", "use": "Succeeded"})
+    assert lab.executions() == Counter(done=1, use=1)

@@ -1,7 +1,7 @@
 # One look at the cluster. Standard input: lines "ack FILE", "run RUN", "batch BATCH", "tree TREE",
-# "output RUN PATH". Variables: queue_command, accounting_command, facts_command (shell text, may be empty), full_scan (0 or 1), sif_paths (shell text
-# that sets the array sifs). Before it stands manifest.sh.
-acks=() runs=() batches=() trees=' ' outputs=()
+# "output RUN PATH", "directory RUN PATH". Variables: queue_command, accounting_command, facts_command (shell text, may be
+# empty), full_scan (0 or 1), sif_paths (shell text that sets the array sifs). Before it stands manifest.sh.
+acks=() runs=() batches=() trees=' ' outputs=() directories=()
 while IFS=' ' read -r word value; do
   case $word in
     ack) acks+=("$value") ;;
@@ -9,6 +9,7 @@ while IFS=' ' read -r word value; do
     batch) batches+=("$value") ;;
     tree) trees+="$value " ;;
     output) outputs+=("$value") ;;
+    directory) directories+=("$value") ;;
   esac
 done
 
@@ -128,6 +129,21 @@ show_outputs() {
   done
 }
 
+# Of the runs' directories that were asked for, "RUN PATH" each, those that are gone, or purged: a purge leaves directories
+# and takes all files, those in the control directory too. A run may well have made no file, and then has those.
+show_gone() {
+  local item place control
+  [ -d "$root" ] && [ -x "$root" ] || return 1
+  for item in "${directories[@]}"; do
+    place=${item#* }
+    if [ -d "$place" ]; then
+      control=${place%/runs/"${item%% *}"}/control/${item%% *}
+      if [ -n "$(find "$place" "$control" ! -type d -print -quit 2>/dev/null)" ]; then continue; fi
+    fi
+    printf '%s\n' "$place"
+  done
+}
+
 # show_batch BATCH: whether its directory is there, how many tries were begun, the job it became, the runs in it.
 show_batch() {
   local place=$base/submissions/$1 tries=() job_id='' manifest='{}'
@@ -207,6 +223,7 @@ part spool show_spool
 part runs show_runs
 part batches show_batches
 if [ "${#outputs[@]}" -gt 0 ]; then part outputs show_outputs; fi
+if [ "${#directories[@]}" -gt 0 ]; then part gone show_gone; fi
 # Conversions before images: one that ends in between is then seen to have ended well.
 part conversions show_conversions
 part images show_images
