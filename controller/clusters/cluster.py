@@ -35,11 +35,13 @@ _ACT_S = 300.0
 class Look:
     """What a look should bring back beyond the queue and the spool.
 
-    ``acknowledged`` are spool files that the journal has; ``runs`` and ``batches`` are those whose fate is not known.
+    ``acknowledged`` are spool files that the journal has, ``aside`` those that do not fit; ``runs`` and ``batches`` are
+    those whose fate is not known.
     ``accounting_s`` is how far back to ask the accounting, 0 for not at all.
     """
 
     acknowledged: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     batches: tuple[str, ...] = ()
     accounting_s: int = 0
@@ -111,6 +113,7 @@ class ClusterClient:
     def _look_script(self, look: Look) -> tuple[Script, str]:
         """Return the script of a look, and the lines that it reads."""
         lines = [f"ack {name}" for name in look.acknowledged]
+        lines += [f"aside {name}" for name in look.aside]
         lines += [f"run {run}" for run in look.runs]
         lines += [f"batch {batch}" for batch in look.batches]
         lines += [f"tree {tree}" for tree in look.trees]

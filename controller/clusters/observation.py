@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from controller.clusters.records import lines_of, read_batches, read_everything, read_runs, read_spool, spool_fault
 from controller.clusters.scripts import Answer, Part
 from controller.model.observed import (
-    BatchRecord,
     ClusterFacts,
     ClusterObservation,
     Conversion,
-    EventKind,
     Outputs,
-    RunEvent,
-    RunLock,
     SifSeen,
 )
-from controller.model.versions import NewerVersionError, refuse_later
+from controller.model.versions import NewerVersionError
 from controller.schedulers.dialect import GarbledOutput, Scheduler
 
 T = TypeVar("T")
@@ -41,16 +37,17 @@ def read_observation(
             return None
         try:
             return read(part.text)
-        except (GarbledOutput, ValueError, TypeError, AttributeError, LookupError) as error:
+        except (GarbledOutput, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             faults[name] = str(error) if isinstance(error, NewerVersionError) else f"unreadable answer: {error}"
             return None
 
     place = take("place", _pairs) or {}
     clock = take("place", lambda text: float(_pairs(text)["now"])) if "now" in place else None
-    everything = take("everything", _read_everything)
-    spool = take("spool", _read_spool)
-    runs = take("runs", _read_runs)
-    batches = take("batches", _read_batches)
+    unfit: dict[str, str] = {}
+    everything = take("everything", lambda text: read_everything(text, unfit))
+    spool = take("spool", lambda text: read_spool(text, unfit))
+    runs = take("runs", lambda text: read_runs(text, unfit))
+    batches = take("batches", lambda text: read_batches(text, unfit))
     scan_events, scan_batches, locks = everything if everything is not None else ((), {}, None)
     events = None if spool is None or runs is None else (*scan_events, *runs, *spool)
     return ClusterObservation(
@@ -68,20 +65,16 @@ def read_observation(
         events=events,
         batches=None if batches is None else {**scan_batches, **batches},
         scanned=locks,
-        gone=take("gone", lambda text: frozenset(_lines(text))),
+        gone=take("gone", lambda text: frozenset(lines_of(text))),
         outputs=take("outputs", _read_outputs) or {},
         owners=take("owners", _read_owners),
-        faults=faults,
+        unfit=unfit,
+        faults=faults | spool_fault(unfit),
     )
 
 
-def _lines(text: str) -> list[str]:
-    """Split at newlines alone: ``str.splitlines`` also does at characters that file names and commands may hold."""
-    return [line for line in text.split("\n") if line.strip()]
-
-
 def _pairs(text: str) -> dict[str, str]:
-    return dict(line.split(" ", 1) for line in _lines(text) if " " in line)
+    return dict(line.split(" ", 1) for line in lines_of(text) if " " in line)
 
 
 def _facts(
@@ -115,14 +108,14 @@ def _read_owners(text: str) -> dict[str, str]:
 
 
 def _read_images(text: str) -> dict[str, int]:
-    rows = (line.split() for line in _lines(text))
+    rows = (line.split() for line in lines_of(text))
     return {name.removesuffix(".sif"): int(size) for name, size in rows}
 
 
 def _read_conversions(text: str) -> dict[str, Conversion]:
     """Read ``IDENTITY OWNER JOB AGE FAILURE`` lines, with a dash for what is not known."""
     found = {}
-    for line in _lines(text):
+    for line in lines_of(text):
         identity, owner, job_id, age, failure = line.split(" ", 4)
         found[identity] = Conversion(
             identity=identity,
@@ -136,63 +129,13 @@ def _read_conversions(text: str) -> dict[str, Conversion]:
 
 def _read_sifs(text: str, asked: Sequence[str]) -> dict[str, SifSeen]:
     """Read ``READABLE SIZE PATH`` lines, one for each path that was asked for, in that order."""
-    rows = [line.split(" ", 2) for line in _lines(text)]
+    rows = [line.split(" ", 2) for line in lines_of(text)]
     return {
         written: SifSeen(
             path=path or f"{written} (a variable in it is not set there)", readable=readable == "1", size=int(size)
         )
         for written, (readable, size, path) in zip(asked, rows, strict=True)
     }
-
-
-def _read_spool(text: str) -> tuple[RunEvent, ...]:
-    events = []
-    for line in _lines(text):
-        name, _, body = line.partition(" ")
-        if body and (event := _event(body, spool_file=name)) is not None:
-            events.append(event)
-    return tuple(events)
-
-
-def _read_runs(text: str) -> tuple[RunEvent, ...]:
-    """Read ``exit RUN {...}`` and ``started RUN {...}`` lines; ``claim`` and ``none`` lines are for scans."""
-    events = []
-    for line in _lines(text):
-        word, _, rest = line.partition(" ")
-        run, _, body = rest.partition(" ")
-        if word in ("exit", "started", "stopped", "cancelling") and (event := _event(body, spool_file="")) is not None:
-            events.append(event)
-        elif word == "claim" and run:
-            events.append(RunEvent(run=run, kind=EventKind.CLAIMED, owner=body.strip(), at=0.0))
-    return tuple(events)
-
-
-def _event(body: str, *, spool_file: str) -> RunEvent | None:
-    """Read one event; None for a line that no run of ours wrote."""
-    try:
-        value: dict[str, Any] = json.loads(body)
-        refuse_later(value, f"what run {value['run']} says of itself")
-        return RunEvent(
-            run=str(value["run"]),
-            kind=EventKind(value["kind"]),
-            owner=str(value["owner"]),
-            at=float(value["at"]),
-            exit_code=int(value["exit_code"]) if "exit_code" in value else None,
-            host=str(value.get("host", "")),
-            phase=str(value.get("phase", "")),
-            reason=str(value.get("reason", "")),
-            stderr_tail=_text(value.get("stderr", "")),
-            outputs={str(path): b64decode(text) for path, text in value.get("outputs", {}).items()},
-            spool_file=spool_file,
-        )
-    except NewerVersionError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _text(encoded: str) -> str:
-    return b64decode(encoded).decode("utf-8", "replace")
 
 
 def _read_outputs(text: str) -> dict[str, Outputs]:
@@ -211,63 +154,3 @@ def _read_outputs(text: str) -> dict[str, Outputs]:
                 one = replace(one, missing=one.missing | {path})
         found[run] = one
     return found
-
-
-def _read_batches(text: str) -> dict[str, BatchRecord]:
-    """Read ``batch ID TRIES JOB {manifest}`` and ``none ID`` lines."""
-    records = {}
-    for line in _lines(text):
-        fields = line.split(" ", 4)
-        if fields[0] == "none":
-            records[fields[1]] = BatchRecord(batch=fields[1], present=False)
-        elif fields[0] == "batch":
-            _, batch, tries, job_id, manifest = fields
-            body = json.loads(manifest)
-            refuse_later(body, f"manifest.json of submission {batch}")
-            records[batch] = BatchRecord(
-                batch=batch,
-                present=True,
-                tries=int(tries),
-                job_id=None if job_id == "-" else job_id,
-                runs=tuple(body.get("runs", ())),
-                job=str(body.get("job", "")),
-                commit=str(body.get("commit", "")),
-                digests=tuple(body.get("digests", ())),
-                keys=tuple(body.get("keys", ())),
-            )
-    return records
-
-
-def _read_everything(text: str) -> tuple[tuple[RunEvent, ...], dict[str, BatchRecord], tuple[RunLock, ...]]:
-    locks, batch_lines, run_lines = [], [], []
-    for line in _lines(text):
-        word, _, rest = line.partition(" ")
-        if word == "lock":
-            lock = _lock(rest.partition(" ")[2])
-            locks += [lock] if lock is not None else []
-        elif word == "batch":
-            batch_lines.append(line)
-        else:
-            run_lines.append(line)
-    return _read_runs("\n".join(run_lines)), _read_batches("\n".join(batch_lines)), tuple(locks)
-
-
-def _lock(text: str) -> RunLock | None:
-    """Read a run's lock; None for one that somebody has damaged: its submission tells of the run too."""
-    try:
-        value = json.loads(text)
-        refuse_later(value, f"run.lock.json of {value['run']}")
-        return RunLock(
-            run=value["run"],
-            job=value["job"],
-            key=value["key"],
-            digest=value["digest"],
-            attempt=int(value["attempt"]),
-            batch=value["batch"],
-            index=int(value["index"]),
-            commit=value["commit"],
-        )
-    except NewerVersionError:
-        raise
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return None

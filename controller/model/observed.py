@@ -264,6 +264,8 @@ class ClusterObservation:
     """Run -> those of its files that were asked for."""
     owners: Mapping[str, str] | None = None
     """Instance -> text of its ``owner.json`` in this work directory."""
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """Path below the instance's directory of a file that does not fit -> what is wrong with it."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Part of the observation -> what went wrong with it, for a person."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from controller.model.conditions import ACTIVE, TERMINAL, TaskState
@@ -57,6 +57,11 @@ def absorb(
     events: dict[str, list[RunEvent]] = defaultdict(list)
     for event in observation.events or ():
         events[event.run].append(event)
+    unfit: dict[str, list[str]] = defaultdict(list)
+    for path, said in sorted(observation.unfit.items()):
+        place, _, rest = path.partition("/")
+        if place == "control":
+            unfit[rest.rpartition("/")[0]].append(f"{path}: {said}")
     accounting_known = observation.accounting is not None or _keeps_none(observation)
     updated = {}
     for run_id, record in known.items():
@@ -83,6 +88,7 @@ def absorb(
             )
             continue
         settled = _charged(settle(record, seen, now=now, grace_s=grace_s), seen.accounting or seen.queue)
+        settled = _with_unfit(settled, seen, unfit.get(run_id, ()))
         asked = (metrics or {}).get(record.run.job)
         if asked and settled.state in TERMINAL:
             outputs = next((event.outputs for event in seen.events if event.kind is EventKind.EXITED), {})
@@ -96,6 +102,19 @@ def absorb(
         run_id: replace(record, run_dir=f"{root}/{instance}/runs/{run_id}") if root and not record.run_dir else record
         for run_id, record in updated.items()
     }
+
+
+def _with_unfit(record: RunRecord, seen: Seen, said: Sequence[str]) -> RunRecord:
+    """Say of a run that a file of it does not fit. What the scheduler states counts all the same."""
+    alive = seen.queue is not None and seen.queue.state not in ENDED
+    if not said or record.state not in ACTIVE or alive:
+        return record
+    return replace(
+        record,
+        state=TaskState.UNKNOWN,
+        reason="Unreadable",
+        message=f"{'; '.join(said)}; once its job is over, take that file away or rerun the task",
+    )
 
 
 def _with_outputs(
@@ -122,20 +141,32 @@ def strangers(observation: ClusterObservation, known: Mapping[str, RunRecord], *
     """Whether the observation speaks of runs of ours that no record is known for, so that a full scan is due."""
     batches = {short(record.batch) for record in known.values()}
     tags = {batch_prefix(instance, job.tag) for job in observation.queue or () if job.state not in ENDED}
-    return bool({tag for tag in tags if tag is not None} - batches) or any(
-        event.run not in known for event in observation.events or ()
-    )
+    if {tag for tag in tags if tag is not None} - batches:
+        return True
+    # What a full scan does not know either is nobody's: another would find no more.
+    return observation.scanned is None and any(event.run not in known for event in observation.events or ())
 
 
 def acknowledged(observation: ClusterObservation, records: Mapping[str, RunRecord]) -> tuple[str, ...]:
-    """Return the spool files whose news is in the records for good. An exit counts once the run is terminal."""
+    """Return the spool files whose news is in the records for good. An exit counts once the run is terminal.
+
+    After a full scan that does not know the run either, nothing is left to wait for.
+    """
     return tuple(
         event.spool_file
         for event in observation.events or ()
         if event.spool_file
-        and event.run in records
-        and (event.kind != "exited" or records[event.run].state in TERMINAL)
+        and (
+            (event.kind != "exited" or records[event.run].state in TERMINAL)
+            if event.run in records
+            else observation.scanned is not None
+        )
     )
+
+
+def unreadable(observation: ClusterObservation) -> tuple[str, ...]:
+    """Return the spool files that do not fit, and are to be set aside."""
+    return tuple(sorted(path.removeprefix("spool/") for path in observation.unfit if path.startswith("spool/")))
 
 
 def rebuilt(observation: ClusterObservation, *, now: float) -> list[RunRecord]:

@@ -16,7 +16,7 @@ from controller.model.observed import ClusterFacts, ClusterObservation, Observed
 from controller.model.resources import Desired, Job, Metric
 from controller.model.runs import RunRecord
 from controller.model.sites import cluster_in, instance_in
-from controller.planning.absorb import absorb, acknowledged, strangers
+from controller.planning.absorb import absorb, acknowledged, strangers, unreadable
 from controller.planning.carried import Carried
 from controller.planning.history import latest_by_task
 from controller.planning.lacking import PUT_AGAIN
@@ -183,6 +183,7 @@ def remember(sight: Sight, journal: Journal, *, before: Mapping[str, RunRecord],
         if not observation.reachable or observation.facts is None:
             continue
         journal.save_fact(f"acknowledged:{name}", json.dumps(sight.acknowledged[name]))
+        journal.save_fact(f"aside:{name}", json.dumps(unreadable(observation)))
         journal.save_fact(f"looked:{name}", str(now))
         # A scan that could not be read, or runs that nobody knows: look at everything next time.
         complete = name not in sight.strangers and "everything" not in observation.faults
@@ -266,6 +267,7 @@ def _ask_of(
     scanned = journal.fact(f"scanned:{name}") == "1"
     want = Look(
         acknowledged=tuple(json.loads(journal.fact(f"acknowledged:{name}") or "[]")),
+        aside=tuple(json.loads(journal.fact(f"aside:{name}") or "[]")),
         runs=tuple(record.id for record in unclear),
         batches=tuple(sorted({record.batch for record in unclear if record.job_id is None})),
         accounting_s=_accounting_s(active, unclear, looked, now) if scanned or instance_in(name) else _LONGEST_S,

@@ -1,10 +1,11 @@
-# One look at the cluster. Standard input: lines "ack FILE", "run RUN", "batch BATCH", "tree TREE",
+# One look at the cluster. Standard input: lines "ack FILE", "aside FILE", "run RUN", "batch BATCH", "tree TREE",
 # "output RUN PATH", "directory RUN PATH". Variables: queue_command, accounting_command, facts_command (shell text, may be
 # empty), full_scan (0 or 1), sif_paths (shell text that sets the array sifs). Before it stands manifest.sh.
-acks=() runs=() batches=() trees=' ' outputs=() directories=()
+acks=() asides=() runs=() batches=() trees=' ' outputs=() directories=()
 while IFS=' ' read -r word value; do
   case $word in
     ack) acks+=("$value") ;;
+    aside) asides+=("$value") ;;
     run) runs+=("$value") ;;
     batch) batches+=("$value") ;;
     tree) trees+="$value " ;;
@@ -12,6 +13,9 @@ while IFS=' ' read -r word value; do
     directory) directories+=("$value") ;;
   esac
 done
+
+# Bytes of a file that are read at most.
+longest=4194304
 
 # marked: whether the work directory has the mark of one that was set up. A mark that is gone alone, from a directory that
 # holds what only a controller makes, is made again: scratch is cleared by age. A mount point is empty.
@@ -76,24 +80,42 @@ show_files() {
   done
 }
 
-# first_line FILE: sets line, "" for what is empty or no file at all, as a power cut or a stray pipe leaves it. Fails only
-# where there is one that may not be read.
-first_line() {
-  line=
-  [ -f "$1" ] || return 0
-  [ -r "$1" ] || return 1
-  IFS= read -r line <"$1" || return 0
+# note_odd DEPTH DIRECTORY...: sets odd to the paths there, a line each, of what is to be read as news of runs and is too
+# large, or no file: a FIFO and a device have no end.
+note_odd() {
+  local depth=$1
+  shift
+  odd=$'\n'$(find "$@" -mindepth "$depth" -maxdepth "$depth" -name '*.json' \( ! -type f -o -size "+${longest}c" \) -print 2>/dev/null)$'\n'
 }
 
+# first_line FILE: sets line: the first line of a file, "" where there is none, or "- WHY" where it cannot be read.
+first_line() {
+  line=
+  case $odd in
+    *$'\n'"$1"$'\n'*) line="- it is no regular file of at most $longest bytes" ;;
+    *)
+      if [ ! -f "$1" ]; then return 0; fi
+      if [ ! -r "$1" ]; then line='- it may not be read'; return 0; fi
+      IFS= read -r line <"$1" || return 0
+      ;;
+  esac
+}
+
+# News of runs, a line each. What is no file that a run of ours renames in is named, and set aside by the next look.
 show_spool() {
-  local file line
-  if [ "${#acks[@]}" -gt 0 ]; then (cd "$base/spool" 2>/dev/null && printf '%s\0' "${acks[@]}" | xargs -0 rm -f --); fi
+  local file line odd
   [ -d "$base/spool" ] || return 0
   cd "$base/spool" || return 1
+  if [ "${#acks[@]}" -gt 0 ]; then printf '%s\0' "${acks[@]}" | xargs -0 rm -f --; fi
+  if [ "${#asides[@]}" -gt 0 ] && mkdir -p unreadable; then
+    printf '%s\0' "${asides[@]}" | xargs -0 mv -f -t unreadable -- 2>/dev/null
+  fi
+  note_odd 1 "$base/spool"
   for file in *.json; do
     ours "$file" || continue
-    first_line "$file" || return 1
-    if [ -n "$line" ]; then printf '%s %s\n' "$file" "$line"; fi
+    first_line "$base/spool/$file"
+    if [ -z "$line" ] && [ ! -f "$file" ]; then continue; fi
+    printf '%s %s\n' "$file" "${line:-- it is empty}"
   done
 }
 
@@ -102,8 +124,8 @@ show_run() {
   local control name line
   find_control "$1" || { printf 'none %s\n' "$1"; return 0; }
   for name in claim started.json stopped.json cancelling.json exit.json; do
-    [ -f "$control/$name" ] || continue
-    first_line "$control/$name" || return 1
+    first_line "$control/$name"
+    [ -n "$line" ] || [ -f "$control/$name" ] || continue
     # An empty claim is held by somebody all the same; of an empty event nothing is known.
     if [ -z "$line" ] && [ "$name" != claim ]; then continue; fi
     printf '%s %s %s\n' "${name%.json}" "$1" "$line"
@@ -111,7 +133,8 @@ show_run() {
 }
 
 show_runs() {
-  local run
+  local run odd=
+  if [ "${#runs[@]}" -gt 0 ]; then note_odd 1 "${runs[@]/#/$base/control/}"; fi
   for run in "${runs[@]}"; do show_run "$run" || return 1; done
 }
 
@@ -171,7 +194,8 @@ show_batches() {
 
 # Everything, for a controller that has lost its journal.
 show_everything() {
-  local place run
+  local place run odd
+  note_odd 4 "$base/control"
   if [ -d "$base/submissions" ]; then
     for place in "$base"/submissions/*/; do
       place=${place%/}
@@ -197,7 +221,7 @@ show_whole_run() {
   local control line
   find_control "$2" || return 0
   if [ "$1" = runs ] && [ "$control" = "$base/control/$2" ]; then return 0; fi
-  first_line "$control/run.lock.json" || return 1
+  first_line "$control/run.lock.json"
   if [ -n "$line" ]; then printf 'lock %s %s\n' "$2" "$line"; fi
   show_run "$2"
 }

@@ -8,6 +8,8 @@ import subprocess
 from base64 import b64encode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.clusters.observation import read_observation
 from controller.clusters.scripts import (
@@ -164,11 +166,9 @@ def test_a_spool_file_that_no_run_of_ours_wrote_is_passed_over(line: str) -> Non
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("batches", "batch b1 2 17 []"),
         ("batches", "batch b1 x 17 {}"),
         ("batches", "batch b1"),
         ("batches", "none"),
-        ("batches", 'batch b1 1 - {"runs": 7}'),
         ("images", "abc.sif"),
         ("images", "abc.sif many"),
         ("everything", "batch b1 x 17 {}"),
@@ -180,6 +180,69 @@ def test_an_odd_line_of_a_part_makes_that_part_unknown(name: str, text: str) -> 
     seen = read_observation("hpc", parts(**{name: part(text)}), SLURM)
     assert name in seen.faults
     assert seen.queue == ()
+
+
+MANIFEST = {"runs": [RUN], "digests": ["abc"], "keys": [""], "job": "train", "commit": "c"}
+DAMAGED_MANIFESTS = [
+    "[]",
+    "{",
+    "7",
+    json.dumps(MANIFEST | {"runs": 7}),
+    json.dumps(MANIFEST | {"runs": ["../../x/1"]}),
+    json.dumps(MANIFEST | {"digests": []}),
+    json.dumps(MANIFEST | {"commit": None}),
+]
+
+
+@pytest.mark.parametrize("manifest", DAMAGED_MANIFESTS)
+def test_a_damaged_manifest_costs_what_it_tells_of(manifest: str) -> None:
+    """The submission is there all the same, with its job, and the others are read."""
+    text = f"batch b1 2 17 {manifest}\nbatch b2 1 - {json.dumps(MANIFEST)}"
+    seen = read_observation("hpc", parts(batches=part(text)), SLURM)
+    batches = seen.batches or {}
+    assert (batches["b1"].job_id, batches["b1"].tries, batches["b1"].runs) == ("17", 2, ())
+    assert batches["b2"].runs == (RUN,)
+    assert list(seen.unfit) == ["submissions/b1/manifest.json"]
+    assert seen.faults == {}
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["run", "kind", "owner", "at", "exit_code", "host", "phase", "reason", "stderr", "outputs"]),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text()
+            | st.sampled_from([RUN, "exited", "17_0@abc.1", 1e300, 2**64, "\ud800", "AAAA"]),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+            max_leaves=6,
+        ),
+    )
+)
+def test_an_event_fits_or_is_named(value: dict[str, object]) -> None:
+    """Whatever JSON a file holds: an event with values in range, or its path and what is wrong; nothing else."""
+    text = f"a.json {json.dumps(value)}\ngood.json {event_text(exit_code=0)}"
+    seen = read_observation("hpc", parts(spool=part(text)), SLURM)
+    *mine, good = seen.events or ()
+    assert good.exit_code == 0
+    assert seen.unfit.keys() == (set() if mine else {"spool/a.json"})
+    for event in mine:
+        assert 0 <= event.at < 253_402_300_800
+        assert event.exit_code is None or 0 <= event.exit_code <= 255
+        (event.host + event.phase + event.reason + event.stderr_tail + event.owner).encode()
+        assert len(event.stderr_tail) <= 8192
+
+
+ENDLESS = ["[" * 200_000, '{"a":' * 100_000, '{"run": "' + "x" * 5_000_000 + '"}', "- it is empty"]
+
+
+@pytest.mark.parametrize("text", ENDLESS, ids=["lists", "objects", "a text", "told by the cluster"])
+def test_what_is_deep_or_large_costs_nothing(text: str) -> None:
+    """Neither recursion nor memory in proportion: it is named and left."""
+    seen = read_observation("hpc", parts(spool=part(f"a.json {text}")), SLURM)
+    assert list(seen.unfit) == ["spool/a.json"]
 
 
 def test_a_damaged_lock_is_passed_over() -> None:

@@ -34,6 +34,27 @@ def test_a_cluster_that_cannot_be_reached_makes_its_runs_unknown_and_leaves_ends
     assert after[lapsed.id] == lapsed
 
 
+def test_a_file_of_a_run_that_does_not_fit_concerns_that_run() -> None:
+    """Gone from the queue with an end that nobody can read, it is Unknown, by the file; alive it is Running."""
+    gone = record(state=TaskState.RUNNING)
+    alive = record(task("alive"), state=TaskState.RUNNING)
+    other = record(task("other"), state=TaskState.RUNNING)
+    unfit = {f"control/{each.id}/exit.json": "it is not JSON" for each in (gone, alive)}
+    world = replace(seen(queue=(queued(alive, JobState.RUNNING), queued(other, JobState.RUNNING))), unfit=unfit)
+    after = look(world, gone, alive, other)
+    assert (after[gone.id].state, after[gone.id].reason) == (TaskState.UNKNOWN, "Unreadable")
+    assert f"control/{gone.id}/exit.json: it is not JSON" in after[gone.id].message
+    assert [after[each.id].state for each in (alive, other)] == [TaskState.RUNNING, TaskState.RUNNING]
+
+
+def test_news_of_a_run_that_a_full_scan_does_not_know_is_acknowledged() -> None:
+    """Before the scan it is a reason for one; after it nothing is left to wait for."""
+    stranger = replace(event(record(task("nobody")), EventKind.STARTED), spool_file="a.json")
+    before, after = seen(events=(stranger,)), replace(seen(events=(stranger,)), scanned=())
+    assert (strangers(before, {}, instance=INSTANCE), acknowledged(before, {})) == (True, ())
+    assert (strangers(after, {}, instance=INSTANCE), acknowledged(after, {})) == (False, ("a.json",))
+
+
 @pytest.mark.parametrize("fault", ["spool", "runs"])
 def test_an_unread_spool_ends_nothing(fault: str) -> None:
     """Where the runs' own words could not be read, not even COMPLETED in the queue is an end yet."""
