@@ -14,7 +14,7 @@ from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
 from controller.model.conditions import ResourceStatus
 from controller.model.documents import to_document
-from controller.model.errors import ControllerError, NotOursError
+from controller.model.errors import ControllerError, NotOursError, TransientError
 from controller.model.failpoints import failpoint
 from controller.model.leases import Choice
 from controller.model.observed import Observed
@@ -116,7 +116,7 @@ class Reconciler:
         newest, older = memory.standings()
         standings = {**newest, **standings}
         sites = Sites(self._journal, leasing.published_sites, leasing.instance)
-        active = clusters_in_use(sites.placed(before, loaded))
+        active = clusters_in_use(sites.placed(before, loaded), loaded)
         desired = with_last_good(
             loaded,
             standings,
@@ -327,10 +327,14 @@ class Reconciler:
         """Write down the instance and whose directories they are, as a pass does, and do nothing else.
 
         Raises:
-            ControllerError: a pass would be refused.
+            ControllerError: a pass would be refused, or a cluster could not be written to; done again it does the rest.
         """
         self._keep_lease(ahead)
-        own_clusters(ahead, self._client_of(ahead.desired), now=self._clock())
+        before = ahead.sight.observed.clusters
+        after = own_clusters(ahead, self._client_of(ahead.desired), now=self._clock()).sight.observed.clusters
+        for name, seen in after.items():
+            if before[name].reachable and not seen.reachable:
+                raise TransientError(seen.error_reason, seen.error)
 
     def _after(self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]) -> tuple[Plan, Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""

@@ -152,6 +152,9 @@ class Sites:
         name, moved = here.cluster, host_of(before.connection) != host_of(here.connection)
         if moved and before.system and here.system and before.system != here.system:
             return _another_cluster(before, here, f"the scheduler is that of {here.system}, not of {before.system}")
+        twin = next((each for each in self.in_force.values() if each.cluster != name and each.is_at(here)), None)
+        if moved and twin is not None:
+            return _another_cluster(before, here, f"that is where cluster {twin.cluster} is")
         if before.root == here.root:
             if self._instance not in (observation.owners or {}):
                 return _another_cluster(before, here, f"nothing of ours is in {here.root} there")

@@ -23,12 +23,13 @@ from controller.reconcile.sites import Sites
 from controller.store.journal import Journal
 
 
-def clusters_in_use(records: Mapping[str, RunRecord]) -> set[str]:
-    """Return the clusters on which runs are active, or have results that are still to be read."""
+def clusters_in_use(records: Mapping[str, RunRecord], desired: Desired) -> set[str]:
+    """Return the clusters on which runs are active, or have results that are still to be read and asked for."""
     return {
         record.where
         for record in records.values()
-        if not is_former(record.where) and (record.state in ACTIVE or unread(record.result_faults))
+        if not is_former(record.where)
+        and (record.state in ACTIVE or (record.run.job in desired.jobs and unread(record.result_faults)))
     }
 
 

@@ -180,3 +180,15 @@ def test_adopting_says_what_it_took_over(lab: Lab, ada: Person) -> None:
     assert f"in place of {old}" in notes
     assert "taken over in spite of AccountChanged" in notes
     assert ada.one_pass()["notes"] == []
+
+
+@pytest.mark.parametrize("place", ["own.before", "own.after"])
+def test_a_move_that_a_cluster_breaks_off(lab: Lab, ada: Person, place: str) -> None:
+    """It says so, and done again it does the rest; the job that runs goes on."""
+    ada.works_as("someone")
+    lab.site.arm(place)
+    assert "AnswerCutOff" in ada.controller("move", "--yes", expect=3).err
+    assert not lab.site.armed(place)
+    ada.controller("move", "--yes")
+    assert next(iter(lab.owners().values()))["account"] == "someone"
+    finish(lab, ada)
