@@ -12,7 +12,7 @@ import structlog
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
-from controller.model.conditions import ResourceStatus
+from controller.model.conditions import TERMINAL, ResourceStatus
 from controller.model.documents import to_document
 from controller.model.errors import ControllerError, NotOursError, TransientError
 from controller.model.failpoints import failpoint
@@ -357,8 +357,9 @@ class Reconciler:
         conditions = {status.key: replace(status, tasks=()) for status in statuses}
         if conditions != ahead.history.statuses:
             self._journal.save_statuses({key: json.dumps(to_document(each)) for key, each in conditions.items()})
-        runs, seen = self._journal.runs(), ahead.before
-        changed = [record for key, record in runs.items() if seen.get(key) != record]
+        # Those that ended in this pass are missing there; these may tell more than their entries.
+        seen, before = ahead.sight.records.values(), ahead.before
+        changed = [each for each in seen if each.state in TERMINAL and before.get(each.id) != each]
         add_ends(self._journal, changed, ahead.memory.statuses, instance=self._clients.instance)
         try:
             commit = report(
