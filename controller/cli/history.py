@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from controller.cli.status import read_statuses, state_of
 from controller.model.conditions import ResourceStatus, TaskStatus
 
 if TYPE_CHECKING:
+    from controller.repository.mirror import Mirror
     from controller.repository.statuslog import StatusChange
 
 
@@ -55,8 +56,11 @@ def command(given: Given, name: str, limit: int, output: str) -> None:
     statuses = read_statuses(mirror, settings.status_branch)
     kinds, resource, task = _meant(spelt(name, statuses))
     tip = mirror.head(settings.status_branch)
-    found = changes(mirror, tip, [path_of(kind, resource) for kind in kinds])
-    rows = list(islice((row for change in found for row in _rows(change, task)), limit or None))[::-1]
+    old = _old_names(mirror, tip, kinds, resource, statuses)
+    paths = [path_of(kind, each) for kind in kinds for each in (resource, *old)]
+    tasks = _ids(task, resource, old, statuses)
+    found = (row for change in changes(mirror, tip, paths) for row in _rows(change, tasks, old))
+    rows = list(islice(found, limit or None))[::-1]
     if not rows:
         what = "task" if task and any(each.name == resource for each in statuses) else "resource"
         raise click.UsageError(f'there has been no {what} "{name}"{did_you_mean(name, statuses)}')
@@ -76,20 +80,54 @@ def _meant(name: str) -> tuple[tuple[str, ...], str, str]:
     return (kind,) if kind else KINDS, resource, wanted if inner else ""
 
 
-def _rows(change: StatusChange, task: str) -> Iterator[Row]:
+def _old_names(
+    mirror: Mirror, tip: str, kinds: Sequence[str], resource: str, statuses: Sequence[ResourceStatus]
+) -> list[str]:
+    """Return the names that a resource had, as the statuses of each say of the one before it."""
+    from controller.planning.carried import names_in
+    from controller.repository.report import path_of
+    from controller.repository.statuslog import changes
+
+    work = [each for each in statuses if each.kind in kinds and each.name == resource]
+    found, ahead = list[str](), [name for status in work for name in names_in(status)]
+    while ahead:
+        name = ahead.pop(0)
+        if name in (*found, resource):
+            continue
+        found.append(name)
+        past = changes(mirror, tip, [path_of(kind, name) for kind in kinds])
+        last = next((change.before for change in past if change.before is not None), None)
+        ahead += names_in(last) if last is not None else []
+    return found
+
+
+def _ids(task: str, resource: str, old: Sequence[str], statuses: Sequence[ResourceStatus]) -> list[str]:
+    """Return what a task, or a step, was called; nothing where all of a resource is asked for."""
+    from controller.planning.carried import WAS
+
+    if not task:
+        return []
+    inner = task.removeprefix(f"{resource}/")
+    step, slash, key = inner.partition("/")
+    details = next((each.details for each in statuses if each.kind == "Workflow" and each.name == resource), {})
+    steps = [each.replace(".", "/") for each in details.get(WAS.format(f"{resource}.{step}"), "").split(", ") if each]
+    return [task, *(f"{each}/{inner}" for each in old), *(f"{each}{slash}{key}" for each in steps)]
+
+
+def _rows(change: StatusChange, tasks: Sequence[str], renamed: Sequence[str]) -> Iterator[Row]:
     """Yield what one commit says anew, last task first, since the whole is turned round in the end."""
     after = change.after
     if after is None:
-        if change.before is not None and not task:
+        if change.before is not None and not tasks and change.before.name not in renamed:
             yield _row(change, change.before.name, "", "Removed", "", None)
         return
     before = {each.id: each for each in change.before.tasks} if change.before else {}
-    if not after.tasks and not task:
+    if not after.tasks and not tasks:
         if change.before is None or _said(change.before) != _said(after):
             yield _row(change, after.name, *_said(after), None)
         return
     for each in reversed(after.tasks):
-        if task and each.id != task and not each.id.startswith(f"{task}/"):
+        if tasks and not any(each.id == task or each.id.startswith(f"{task}/") for task in tasks):
             continue
         if (old := before.get(each.id)) is None or _told(old) != _told(each):
             yield _row(change, each.id, each.state.value, each.reason, each.message, each)

@@ -62,7 +62,7 @@ def _print_text(ahead: Prospect, subject: str, unseen: Sequence[Notice], wrong: 
     if ruling.refusal is not None:
         click.echo(f"A pass is refused: {ruling.refusal.reason}: {ruling.refusal.message}", err=True)
         click.echo(f"As instance {ruling.lease.instance} it would do this:", err=True)
-    for note in ruling.notes:
+    for note in ahead.notes:
         click.echo(f"note: {note}", err=True)
     for problem in ahead.desired.problems:
         click.echo(draw(problem), err=True)
@@ -118,7 +118,7 @@ def _print_json(ahead: Prospect, unseen: Sequence[Notice], wrong: Sequence[Notic
             "commit": ahead.desired.commit,
             "instance": ruling.lease.instance,
             "refused": None if refusal is None else {"reason": refusal.reason, "message": refusal.message},
-            "notes": list(ruling.notes),
+            "notes": list(ahead.notes),
             "actions": [asdict(step) for step in steps_of(ahead.plan)],
             "held": [asdict(hold) for hold in ahead.plan.holds],
             "problems": [asdict(problem) for problem in ahead.desired.problems],

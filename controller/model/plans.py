@@ -265,5 +265,7 @@ class Plan:
     """Job -> its version of which an approval lets tasks run again that have succeeded."""
     unread: tuple[str, ...] = ()
     """Commits that have to be read to say why something is held."""
+    hints: tuple[str, ...] = ()
+    """What a person should know of the actions, such as that a job seems to have been renamed."""
     recalled: Mapping[str, RunRecord] = field(default_factory=dict)
     """Runs by id of which the status branch tells more than the journal and this look."""

@@ -80,6 +80,15 @@ class Carried:
         return named or ((self._jobs[job], key) if job in self._jobs else None)
 
 
+def names_in(status: ResourceStatus) -> list[str]:
+    """Return the names that a Job or a Workflow had, as its status says."""
+    found: dict[str, None] = {}
+    for detail, said in status.details.items():
+        if detail.startswith(WAS.format("")):
+            found |= {name.partition(".")[0]: None for name in said.split(", ")}
+    return [name for name in found if name != status.name]
+
+
 def told_in(published: Mapping[str, ResourceStatus]) -> dict[str, Place]:
     """Return what runs are published as counting for, by their ids."""
     found = {}

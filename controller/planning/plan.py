@@ -21,6 +21,7 @@ from controller.planning.provision import plan_unused_image
 from controller.planning.readiness import standing_of
 from controller.planning.recall import recalled
 from controller.planning.reruns import hold_reruns
+from controller.planning.renames import hints
 from controller.planning.statuses import statuses_of
 from controller.planning.verdicts import Wait
 from controller.planning.wanted import cancels_in, left_behind, waiting_cancels, withdrawals_in
@@ -60,6 +61,7 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
         let_go=brake.let_go or {},
         unread=brake.unread,
         resume_at=draft.resume_at,
+        hints=hints(desired, history.runs.values(), history.published, draft.actions.values()),
         recalled=known,
     )
 

@@ -42,7 +42,7 @@ class Prospect:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the instance and of the places where its runs are."""
-        return (*self.leasing.ruling.notes, *self.sites.notes)
+        return (*self.leasing.ruling.notes, *self.sites.notes, *self.plan.hints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,11 +153,15 @@ def _agreement(sources: Sources, lock: Mapping[str, Any], why: str) -> Link:
     if not lock:
         return Link(name=name, value=None, note=why or "the run's lock is not known")
     job = _job(sources.now, sources.job)
-    task = next((each for each in job.tasks if each.key == lock.get("key")), None) if job is not None else None
+    begun = (lock.get("job"), lock.get("key"), lock.get("digest"))
+    tasks = job.tasks if job is not None else ()
+    task = next((each for each in tasks if begun in each.earlier or each.key == lock.get("key")), None)
     if job is None or task is None:
         return Link(name=name, value=False, note="the newest commit does not hold the task any more")
     if task.digest == lock.get("digest"):
         return Link(name=name, value=True, note="the newest commit asks for the same")
+    if begun in task.earlier:
+        return Link(name=name, value=True, note=f"the newest commit asks for the same; it was begun as {begun[0]}")
     differing = _differing(sources.now, job, task, lock)
     unseen = _unseen_images(sources.now, job)
     if unseen and not differing:

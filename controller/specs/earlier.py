@@ -95,6 +95,17 @@ class Lineage:
             for task in tasks
         )
 
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return the names that a job had, as its spec and its workflow's say."""
+        made = self._made[name]
+        flow, own = name.partition(".")[0], made.unit.step or name
+        mine = [own, *(form.name for form in made.forms if form.name)]
+        if made.unit.step is None:
+            found = mine
+        else:
+            found = [f"{each}.{step}" for each in (flow, *made.workflow_names) for step in mine]
+        return tuple(dict.fromkeys(each for each in found if each != name))
+
     def _earlier(self, made: Made) -> Iterator[tuple[str, Place]]:
         """Yield the key of a task now, and a place that it had."""
         forms = [Form(), *(form for form in made.forms if form.matrix)]

@@ -227,12 +227,12 @@ def _without(
     Points are every combination here, so an exclude whose values there are matches one at least.
     """
     shapes: dict[tuple[int, ...], set[Any]] = {}
-    known = {axis: _Values(values) for axis, values in columns.items()} if exclude else {}
+    known = {axis: Values(values) for axis, values in columns.items()} if exclude else {}
     for number, point in enumerate(exclude):
         where = tuple(sorted(_index(axes, ("exclude", number), axis) for axis in point))
-        meant = tuple(_meant(known, axes[at], point[axes[at]], ("exclude", number, axes[at])) for at in where)
+        wanted = tuple(meant(known, axes[at], point[axes[at]], ("exclude", number, axes[at])) for at in where)
         # As itemgetter has it: a tuple of several, but one alone as it is.
-        shapes.setdefault(where, set()).add(meant if len(meant) > 1 else meant[0])
+        shapes.setdefault(where, set()).add(wanted if len(wanted) > 1 else wanted[0])
     if len(shapes) > _MOST_EXCLUDE_SHAPES:
         raise MatrixError(("exclude",), f"names more than {_MOST_EXCLUDE_SHAPES} different sets of axes")
     for where, found in shapes.items():
@@ -267,7 +267,7 @@ def _index(axes: tuple[str, ...], path: Path, axis: str) -> int:
     return axes.index(axis)
 
 
-class _Values:
+class Values:
     """The values of an axis, by their texts and by the numbers that they are."""
 
     def __init__(self, values: Sequence[str]) -> None:
@@ -284,9 +284,9 @@ class _Values:
         return self._numbers.get(number)
 
 
-def _meant(columns: Mapping[str, _Values], axis: str, value: str, path: Path) -> str:
+def meant(columns: Mapping[str, Values], axis: str, value: str, path: Path) -> str:
     """Return the value of an axis that is meant: the same text or, failing that, the same number."""
-    known = columns.get(axis) or _Values(())
+    known = columns.get(axis) or Values(())
     if value in known.texts:
         return value
     number = _number(value)

@@ -58,16 +58,28 @@ def unit_findings(
 
 
 def with_written_matrices(document: Document, units: Sequence[Unit]) -> dict[str, Any]:
-    """Return a valid document's data with the values of every matrix as they are written."""
+    """Return a valid document's data with the values of every matrix, those in ``was`` too, as they are written."""
     data: dict[str, Any] = document.value
     for unit in units:
+        written: dict[str, Any] = {}
         if "matrix" in unit.data:
-            written = {"matrix": _written(unit, document.texts)}
+            written["matrix"] = _written(unit, document.texts)
+        if isinstance(was := unit.data.get("was"), list):
+            written["was"] = [_was_written(unit, number, each, document.texts) for number, each in enumerate(was)]
+        if written:
             if unit.step is None:
                 data = data | written
             else:
                 data = data | {"steps": data["steps"] | {unit.step: data["steps"][unit.step] | written}}
     return data
+
+
+def _was_written(unit: Unit, number: int, each: Any, texts: Mapping[Path, str]) -> Any:
+    if not isinstance(each, dict) or "matrix" not in each:
+        return each
+    start = (*unit.path("was"), number, "matrix")
+    values = {axis: texts.get((*start, axis)) or value for axis, value in each["matrix"].items()}
+    return {**each, "matrix": values}
 
 
 def _written(unit: Unit, texts: Mapping[Path, str]) -> matrix.Written:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from controller.model.files import FileSet
 from controller.model.images import Image
 from controller.model.resources import Cluster, Job, LateValue, OnChange, OnRemove, Workflow
-from controller.specs import decode, matrix
+from controller.specs import decode, matrix, was
 from controller.specs.assembly import Assembly, InvalidError, PlacedSpec
 from controller.specs.budgets import SpentError
 from controller.specs.earlier import Lineage, Made
@@ -36,14 +36,16 @@ def add_work(assembly: Assembly, documents: Mapping[str, PlacedSpec]) -> None:
         for place, key in enumerate(cycle):
             _report_cycle(assembly, documents[key], ("needs",), names, place)
             assembly.broken.add(key)
-    lineage = Lineage(assembly.identities, assembly.recipes)
+    lineage, claims = Lineage(assembly.identities, assembly.recipes), was.Claims(documents)
     for key in order:
         if key in assembly.broken:
             continue
         try:
-            _add(assembly, documents[key], lineage)
+            _add(assembly, documents[key], lineage, claims)
         except InvalidError:
             assembly.broken.add(key)
+    for key in documents.keys() & assembly.broken:
+        was.keep_in_force(assembly, documents[key])
     for key in in_cycles:
         examine_work(assembly, replace(documents[key], partial=True))
 
@@ -56,6 +58,7 @@ def examine_work(assembly: Assembly, document: PlacedSpec) -> None:
             _report_cycle(assembly, document, ("steps", step, "needs"), cycle, place)
     for unit in units.values():
         _looked_up(assembly, document, unit)
+    was.keep_in_force(assembly, document)
 
 
 def _report_cycle(
@@ -68,12 +71,14 @@ def _report_cycle(
     return assembly.invalid(document, (*path, own.index(following)), message, "remove one of these needs")
 
 
-def _add(assembly: Assembly, document: PlacedSpec, lineage: Lineage) -> None:
+def _add(assembly: Assembly, document: PlacedSpec, lineage: Lineage, claims: was.Claims) -> None:
     """Add a Job, or a Workflow with all of its steps."""
     spec = document.spec
     units = {unit.step or "": unit for unit in units_of(spec.kind, spec.name, spec.data)}
     order, cycles = ordered({step: unit.siblings for step, unit in units.items()})
     wrong: InvalidError | None = None
+    if spec.kind == "Workflow":
+        wrong = next(iter([*was.checked_workflow(assembly, document, claims)]), None)
     for cycle in cycles:
         for place, step in enumerate(cycle):
             wrong = _report_cycle(assembly, document, ("steps", step, "needs"), cycle, place)
@@ -84,7 +89,7 @@ def _add(assembly: Assembly, document: PlacedSpec, lineage: Lineage) -> None:
             _looked_up(assembly, replace(document, partial=True), units[step])
             continue
         try:
-            job = _job(assembly, document, units[step], lineage)
+            job = _job(assembly, document, units[step], lineage, claims)
         except InvalidError as error:
             wrong = error
         else:
@@ -142,11 +147,11 @@ def _looked_up(assembly: Assembly, document: PlacedSpec, unit: Unit) -> _LookedU
     return _LookedUp(valid=not wrong, cluster=cluster, files=files, needs=needs, late=late)
 
 
-def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, lineage: Lineage) -> Job:
+def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, lineage: Lineage, claims: was.Claims) -> Job:
     data = unit.data
     found = _looked_up(assembly, document, unit)
     cluster, files, jobs, late = found.cluster, found.files, found.needs, found.late
-    if not found.valid or cluster is None:
+    if [*was.checked(assembly, document, unit, claims)] or not found.valid or cluster is None:
         raise InvalidError
     defaults = assembly.cluster_specs[cluster.name].data.get("defaults", {})
     resources = decode.resources({**defaults, **data.get("resources", {})})
@@ -160,6 +165,8 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, lineage: Lineage)
         files=files.tree if files else None,
         needs=jobs,
         late=late,
+        forms=was.meant(unit, was.forms_of(data)),
+        workflow_names=was.old_names(document.spec.data) if unit.step else (),
     )
     text = len(data["command"]) + sum(map(len, data.get("env", {}).values()))
     try:
@@ -193,6 +200,7 @@ def _job(assembly: Assembly, document: PlacedSpec, unit: Unit, lineage: Lineage)
         labels=dict(data.get("labels", {})) if unit.step is None else {},
         notice=_notice(assembly, document, unit),
         shell=decode.shell(data, cluster.shell),
+        was=lineage.names(unit.name),
     )
 
 

@@ -32,6 +32,8 @@ class Lab:
         self.directory = directory
         self.site = Here(directory / "work")
         self.sites = [self.site]
+        self.gate = f"{directory}/go"
+        """The file for which long jobs wait."""
         self.clone = directory / "clone"
         self.repo = directory / "git" / "specs.git"
         self.people: list[Person] = []
@@ -76,14 +78,25 @@ class Lab:
         self.sites.append(made)
         return made
 
+    def counting(self, more: str = "") -> str:
+        """Return a command that counts itself, then does ``more``."""
+        return self.site.counting(more)
+
     def quick(self, name: str, more: str = "", **fields: Any) -> dict[str, Any]:
         """Return a job that counts itself and ends."""
-        return job(name, self.site.counting(more), **{"cluster": "there", **fields})
+        return job(name, self.counting(more), **{"cluster": "there", **fields})
 
     def long(self, name: str, more: str = "", **fields: Any) -> dict[str, Any]:
         """Return a job that counts itself and runs until ``release``, then does ``more``."""
-        wait = f"while [ ! -e {self.directory}/go ]; do sleep 0.2; done\n{more}".strip()
-        return job(name, self.site.counting(wait), **{"cluster": "there", **fields})
+        wait = f"while [ ! -e {self.gate} ]; do sleep 0.2; done\n{more}".strip()
+        return job(name, self.counting(wait), **{"cluster": "there", **fields})
+
+    def queued(self, name: str) -> dict[str, Any]:
+        """Return a job that the scheduler keeps waiting until ``release``, beside two that are long."""
+        slots = Path(self.site.workdir) / "local" / "slots"
+        slots.mkdir(parents=True, exist_ok=True)
+        (slots / "count").write_text("2\n")
+        return self.quick(name)
 
     def release(self) -> None:
         """Let the long jobs end."""
@@ -147,6 +160,12 @@ class Lab:
     def executions(self) -> Counter[str]:
         """Return how often each job's command was executed, whoever asked for it."""
         return Counter(run.partition("/")[0] for run in self.site.executions())
+
+    def purge_runs(self) -> None:
+        """Lose what the cluster has of runs: scratch is purged."""
+        for owner in Path(self.site.workdir).glob("*/owner.json"):
+            for name in ("runs", "control", "submissions", "spool"):
+                shutil.rmtree(owner.parent / name, ignore_errors=True)
 
     def cancelled(self) -> list[str]:
         """Return the jobs that the scheduler has seen cancelled."""

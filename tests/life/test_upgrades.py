@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.harness import documents, job
 from tests.life.lab import Lab, Person
 from tests.life.releases import BEFORE, changed, tree_of, with_another_recipe
+from tests.life.slurm import SlurmLab
 
 ENDED = {
     "done": "Succeeded",
@@ -48,7 +49,7 @@ def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def work(lab: Lab) -> list[dict[str, Any]]:
     """Return jobs that come to be in every state; two may run at a time."""
-    count = lab.site.counting
+    count = lab.counting
     number = {"n": {"json": "n.json", "path": "n"}}
     flow = {
         "kind": "Workflow",
@@ -66,10 +67,10 @@ def work(lab: Lab) -> list[dict[str, Any]]:
         job("then", count("test -d ${{ needs.first.run_dir }}"), cluster="there", needs=["first"]),
         job("sweep", count(": ${{ matrix.k }}"), cluster="there", matrix={"k": [1, 2, 3]}),
         flow,
-        {**lab.long("gone"), "on_remove": "keep"},
+        lab.long("gone", on_remove="keep"),
         lab.long("long"),
-        {**lab.quick("queued"), "needs": []},
-        {**lab.quick("after"), "needs": ["long"]},
+        lab.queued("queued"),
+        lab.quick("after", needs=["long"]),
     ]
 
 
@@ -77,9 +78,6 @@ def at_work(lab: Lab, version: Path | None) -> Person:
     """Return somebody whose work is in every state, by one version of the controller."""
     person = lab.person("ada")
     person.version = version
-    slots = Path(lab.site.workdir) / "local" / "slots"
-    slots.mkdir(parents=True)
-    (slots / "count").write_text("2\n")
     specs = work(lab)
     ended = [spec for spec in specs if spec["name"] not in ("gone", "long", "queued", "after")]
     lab.commit(lab.specs(*ended))
@@ -112,6 +110,17 @@ def test_an_upgrade_from_the_version_before(lab: Lab, before: Path, state: str) 
         ada.lose_state()
     ada.version = None
     finish(lab, ada)
+
+
+def test_an_upgrade_from_the_version_before_on_slurm(slurm_lab: SlurmLab, before: Path) -> None:
+    """The same with SLURM, over SSH, and the state directory lost on the way; no job is submitted for what runs."""
+    ada = at_work(slurm_lab, before)
+    submitted = len(slurm_lab.there.jobs(slurm_lab.instance))
+    ada.lose_state()
+    ada.version = None
+    ada.one_pass()
+    assert len(slurm_lab.there.jobs(slurm_lab.instance)) == submitted
+    finish(slurm_lab, ada)
 
 
 @pytest.mark.parametrize("state", ["kept", "lost"])
