@@ -94,10 +94,15 @@ def told_in(published: Mapping[str, ResourceStatus]) -> dict[str, Place]:
     found = {}
     for status in published.values():
         for entry in status.tasks:
-            if entry.digest and entry.run_dir and entry.run_dir.count("/") >= _SLASHES:
+            if entry.digest and (run := run_in(entry.run_dir)):
                 job, key = place_in(status, entry.id)
-                found[place_of(entry.run_dir)[1]] = Place(job, key, entry.digest)
+                found[run] = Place(job, key, entry.digest)
     return found
+
+
+def run_in(run_dir: str | None) -> str:
+    """Return the id of the run that a published directory is of, "" where there is none."""
+    return place_of(run_dir)[1] if run_dir and run_dir.count("/") >= _SLASHES else ""
 
 
 def place_in(status: ResourceStatus, task_id: str) -> tuple[str, str]:

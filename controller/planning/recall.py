@@ -15,7 +15,7 @@ from controller.model.ledger import End, end_of
 from controller.model.observed import Charged, Observed
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import Run, RunRecord
-from controller.planning.carried import Carried, place_in
+from controller.planning.carried import Carried, place_in, run_in
 from controller.planning.history import History, latest_by_task
 from controller.planning.readiness import cluster_fault
 from controller.planning.verdicts import Verdict, Wait, seconds_of, time_text
@@ -43,7 +43,7 @@ def recalled(desired: Desired, observed: Observed, history: History) -> dict[str
     found: dict[str, RunRecord] = {}
     for told in (*_ended(desired, observed, history), *_published(desired, observed, history.published)):
         run = told.run
-        own = latest.get((run.job, run.key, run.digest))
+        own = history.runs.get(run_in(told.entry.run_dir)) or latest.get((run.job, run.key, run.digest))
         if own is None or own.run.attempt < run.attempt:
             record = _anew(told)
         elif own.run.attempt == run.attempt:

@@ -29,11 +29,15 @@ def hints(
     ]
     if not asked:
         return ()
-    gone: dict[str, str] = {}
+    gone: dict[tuple[bool, str], str] = {}
     for job, digest in _of_worth(records, published):
         if job not in desired.jobs and owner_of(job) not in desired.broken:
-            gone[digest] = job
-    same = Counter((run.job, gone[run.digest]) for run in asked if run.digest in gone)
+            gone[_is_step(job), digest] = job
+    # A Job rather than a step, where both had it: the other cannot be taken over.
+    found = (
+        (run.job, gone.get((own := _is_step(run.job), run.digest)) or gone.get((not own, run.digest))) for run in asked
+    )
+    same = Counter((new, old) for new, old in found if old is not None)
     return tuple(_hint(desired, new, old, count) for (new, old), count in sorted(same.items()))
 
 
@@ -46,6 +50,10 @@ def _of_worth(records: Iterable[RunRecord], published: Mapping[str, ResourceStat
     for record in sorted(records, key=lambda record: record.intended_at):
         if record.state in ACTIVE or record.state is TaskState.SUCCEEDED:
             yield record.run.job, record.run.digest
+
+
+def _is_step(job: str) -> bool:
+    return "." in job
 
 
 def _hint(desired: Desired, new: str, old: str, count: int) -> str:

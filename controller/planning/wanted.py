@@ -21,6 +21,9 @@ def cancels_in(draft: Draft) -> list[CancelRun]:
     cancels = []
     for record in draft.history.active():
         name = record.where
+        if not record.batch:
+            # Of what the status branch alone tells, it is not known which of its job's tasks it is.
+            continue
         cluster = draft.desired.clusters.get(name) or draft.desired.retired.get(name)
         seen = draft.observed.clusters.get(name)
         asked = record.cancel_requested_at

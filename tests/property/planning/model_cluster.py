@@ -224,7 +224,7 @@ class ModelCluster:
             batch = self.batches[job.batch]
             self.locks[run] = RunLock(
                 run=run,
-                job=batch.job,
+                job=batch.runs[job.index].partition("/")[0],
                 key=batch.keys[job.index],
                 digest=batch.digests[job.index],
                 attempt=int(run.rpartition("/")[2]),
@@ -286,8 +286,8 @@ class ModelCluster:
             job=batch.job.name,
             commit=batch.runs[0].run.commit,
             runs=tuple(planned.run.id for planned in batch.runs),
-            digests=tuple(planned.run.digest for planned in batch.runs),
-            keys=tuple(planned.run.key for planned in batch.runs),
+            digests=tuple(planned.run.place.digest for planned in batch.runs),
+            keys=tuple(planned.run.place.key for planned in batch.runs),
         )
         self.batches[batch.batch] = made
         match fault:

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 
 from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskState, TaskStatus
 from controller.model.observed import ENDED, EventKind, JobState
-from controller.model.resources import RETRY_REASONS, Desired, Job, Limits, OnRemove, Retries
+from controller.model.resources import RETRY_REASONS, Desired, Job, Limits, OnRemove, Retries, Task
 from controller.model.runs import RunRecord
 from tests.property.planning.memory import MemoryJournal, run_pass
 from tests.property.planning.model_cluster import (
@@ -268,9 +268,12 @@ class Machine(RuleBasedStateMachine):
                 assert now == was, f"published was {was}, now {now}"
 
     def _desired(self) -> Desired:
-        tasks = tuple(task("train", key, f"work {key} {self.versions[key]}") for key in sorted(self.versions))
+        tasks = self._tasks()
         there = cluster(limits=Limits(submit_per_minute=self.limit))
         return desired(there, self._job(*tasks)) if tasks else desired(there)
+
+    def _tasks(self) -> tuple[Task, ...]:
+        return tuple(task("train", key, f"work {key} {self.versions[key]}") for key in sorted(self.versions))
 
     def _job(self, *tasks: object) -> Job:
         retries = Retries(max=1000, on=frozenset(RETRY_REASONS), backoff_s=0)
