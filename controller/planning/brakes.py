@@ -51,7 +51,7 @@ def hold_unremembered(draft: Draft) -> tuple[Hold, ...]:
         return ()
     found: dict[str, list[str]] = {}
     for job in draft.desired.jobs.values():
-        part = faults.get(shard_of(job.name))
+        part = next((faults[shard] for shard in map(shard_of, (job.name, *job.was)) if shard in faults), None)
         if part is not None:
             found.setdefault(part, []).extend(task.id for task in job.tasks if not draft.runs_of(task))
     holds = []

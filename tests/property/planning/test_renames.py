@@ -35,8 +35,8 @@ class Renaming(Machine):
         """Digest -> which work it is of."""
 
     submit_by_hand = None  # type: ignore[assignment]
-    """Not here: a batch that SLURM refused, submitted past the controller under the old name, has no claim in common with
-    the runs of the new one."""
+    """Not here: a batch that SLURM refused, and that a person submits under the old name past the controller, has no
+    claim in common with the runs of the new one."""
 
     @rule(name=st.sampled_from(NAMES))
     def rename(self, name: str) -> None:
