@@ -14,6 +14,7 @@ from typing import Any
 from controller.model.digests import digest_of
 from controller.model.resources import LateValue, Place, Task
 from controller.specs import lookups
+from controller.specs.budgets import SpentError
 from controller.specs.keys import key_of
 from controller.specs.matrix import Points
 from controller.specs.recipes import Recipe
@@ -22,6 +23,8 @@ from controller.specs.units import Unit
 
 MOST_TIMES = 64
 """Combinations of earlier names that are looked at for one job."""
+MOST_EARLIER = 1_000_000
+"""Tasks that are made once more for one commit, as they were earlier."""
 
 Names = Mapping[str, str]
 """What was renamed (``Job/x``, ``Workflow/y``, ``Step/y.z``) to the name that it had at a time."""
@@ -72,12 +75,14 @@ class Lineage:
         self._made: dict[str, Made] = {}
         self._renamed: dict[str, dict[str, list[str]]] = {}
         self._digests: dict[tuple[Any, ...], str] = {}
+        self._left = MOST_EARLIER
 
     def tasks(self, made: Made) -> tuple[Task, ...]:
         """Return the tasks of a job, each with its earlier places.
 
         Raises:
             AmbiguousError: see there.
+            SpentError: there are too many earlier ones.
         """
         name = made.unit.name
         self._made[name] = made
@@ -130,6 +135,12 @@ class Lineage:
 
     def _tasks_at(self, made: Made, names: Names, recipe: Recipe, form: Form | None = None) -> tuple[Task, ...]:
         form = form or Form()
+        if names or form.matrix or recipe is not self._recipes[0]:
+            self._left -= len(made.points.values) if made.points else 1
+            if self._left < 0:
+                raise SpentError(
+                    f"had other names and forms: all tasks of a commit may have had {MOST_EARLIER} of them"
+                )
         name = self._name(made.unit, names)
         if form.name:
             name = ".".join([*name.split(".")[:-1], form.name])

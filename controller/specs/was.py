@@ -164,9 +164,8 @@ def _columns(unit: Unit) -> dict[str, matrix.Values]:
     if "matrix" not in unit.data:
         return {}
     points = matrix.expand(unit.data["matrix"])
-    return {
-        axis: dict.fromkeys(column) for axis, column in zip(points.axes, zip(*points.values, strict=True), strict=True)
-    }
+    columns = zip(*points.values, strict=True)
+    return {axis: matrix.Values(column) for axis, column in zip(points.axes, columns, strict=True)}
 
 
 def _items(data: Mapping[str, Any]) -> list[Any]:
