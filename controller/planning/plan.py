@@ -20,8 +20,8 @@ from controller.planning.latevalues import filled
 from controller.planning.provision import plan_unused_image
 from controller.planning.readiness import standing_of
 from controller.planning.recall import recalled
-from controller.planning.reruns import hold_reruns
 from controller.planning.renames import hints
+from controller.planning.reruns import hold_reruns
 from controller.planning.statuses import statuses_of
 from controller.planning.verdicts import Wait
 from controller.planning.wanted import cancels_in, left_behind, waiting_cancels, withdrawals_in
