@@ -169,7 +169,7 @@ class FabricTransport:
         progress: Progress | None = None,
     ) -> Completed:
         """See ``Transport.run``. ``timeout_s`` counts from when the script is sent; connecting has its own limits."""
-        framed = frame(script, login=True)
+        framed = frame(script, login=True, limit_s=timeout_s)
         where = self._connection.host
         with self._slots:
             link = self._start(framed.command_line)

@@ -18,6 +18,7 @@ Text in, text out: no process and no socket is touched here.
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from dataclasses import dataclass
@@ -29,10 +30,13 @@ NOT_FRAMED = 125
 
 _PLAIN = re.compile(r"[\w-]+")
 _OUTER = (
-    "exec 68>&1 69>&2 2>/dev/null; bash {login}-c "
+    "exec 68>&1 69>&2 2>/dev/null; {limit}$limit bash {login}-c "
     '"$@" 67<&0 </dev/null 2>&69; set -- $?; printf "%s:exit:%s;" {nonce} $1 >&69; '
     "type -P cat >/dev/null || PATH=$PATH:/usr/bin:/bin; cat >/dev/null; exit $1"
 )
+_LIMIT = 'limit=; type -P timeout >/dev/null && limit="timeout -k 5 {seconds}"; '
+LINGERS_S = 10
+"""Seconds for which a script may outlive the time that it has: it may be just about to end."""
 _PROFILE = (
     # By the quotes it is no alias, and in this mode a special builtin goes before a function of the same name: bash(1).
     'POSIXLY_CORRECT=y; "export" -n POSIXLY_CORRECT; "exec" "$BASH" --noprofile --norc -p -c "$1" bash "$2" "$3" '
@@ -107,8 +111,11 @@ class Frame:
         return re.compile(rb"%b:exit:(\d{1,3});" % self.nonce.encode())
 
 
-def frame(script: str, *, login: bool) -> Frame:
+def frame(script: str, *, login: bool, limit_s: float | None = None) -> Frame:
     """Frame a script for a bash that is, or is not, a login shell.
+
+    After ``limit_s``, and a little more, it is ended on the far side with all that it has started, if there is a
+    ``timeout`` there: whoever waited for it has given up by then, and nothing of ours may stay on a login node.
 
     Raises:
         ValueError: the script holds a NUL, which no shell can hold.
@@ -118,7 +125,8 @@ def frame(script: str, *, login: bool) -> Frame:
     nonce = secrets.token_hex(16)
     # A comment as the last line leaves the exit code of the script's last command as it is.
     text = f": {nonce}; {script}\n# {nonce}".encode("utf-8", "surrogateescape")
-    outer = _OUTER.format(login="-l " if login else "--norc -p ", nonce=nonce)
+    limit = "limit=; " if limit_s is None else _LIMIT.format(seconds=math.ceil(limit_s) + LINGERS_S)
+    outer = _OUTER.format(login="-l " if login else "--norc -p ", nonce=nonce, limit=limit)
     # --norc and -p: an outer shell under sshd would read ~/.bashrc or $BASH_ENV with the frame on its stdin.
     argv = ("bash", "--norc", "-p", "-c", outer, "bash", _PROFILE, "bash", _INNER, nonce, str(len(text)))
     return Frame(nonce=nonce, argv=argv, head=text)

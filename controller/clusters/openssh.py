@@ -43,7 +43,7 @@ class OpenSshTransport:
         progress: Progress | None = None,
     ) -> Completed:
         """See ``Transport.run``. ``timeout_s`` counts from when ``ssh`` is started on a master that is there."""
-        framed = frame(script, login=True)
+        framed = frame(script, login=True, limit_s=timeout_s)
         with self._sessions, tempfile.NamedTemporaryFile(prefix="ssh-", suffix=".log") as log:
             argv = [*self._master.session_argv(), "-E", log.name, "--", self._connection.host, framed.command_line]
             try:

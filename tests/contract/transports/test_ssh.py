@@ -261,6 +261,19 @@ class TestLostConnection:
             transport.run("cat >/dev/null", payload=bytes(2**28), progress=cut)
         assert caught.value.reason == "ConnectionLost"
 
+    def test_nothing_stays_of_a_script_that_took_too_long(
+        self, ssh: str, client: Client, server: PrivateSshd, opened: Open, tmp_path: Path
+    ) -> None:
+        """Nobody waits for it any more: it is ended there with what it has started, also where signals are ignored."""
+        pids = tmp_path / "pids"
+        script = f"trap '' TERM; sleep 600 & echo $$ $! >{pids}; wait; sleep 600"
+        with pytest.raises(AmbiguousError) as caught:
+            opened(client.connection(ssh)).run(script, timeout_s=2)
+        assert caught.value.reason == "TimedOut"
+        started = [int(pid) for pid in pids.read_text().split()]
+        assert len(started) == 2
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), "all are gone", 60)
+
     def test_cut_between_runs(self, ssh: str, client: Client, server: PrivateSshd, opened: Open) -> None:
         """A connection that broke unnoticed is simply made again."""
         transport = opened(client.connection(ssh))
