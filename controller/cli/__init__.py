@@ -15,6 +15,7 @@ import click
 
 from controller import __version__
 from controller.cli.exits import DONE, INTERRUPTED, NOT_REACHED, READER_LEFT, USAGE
+from controller.cli.output import say
 from controller.cli.process import prepare
 from controller.cli.verbs import Verbs
 from controller.model.errors import ConfigurationError, ControllerError, TransientError
@@ -86,7 +87,9 @@ def _run() -> int:
     except click.exceptions.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            say(error.ctx.get_usage(), err=True)
+        say(f"Error: {error.format_message()}", err=True)
         return USAGE
     except ControllerError as error:
         return _failed(error)
@@ -103,7 +106,7 @@ def _run() -> int:
 
 
 def _failed(error: ControllerError) -> int:
-    click.echo(f"error: {error.reason}: {error.message}", err=True)
+    say(f"error: {error.reason}: {error.message}", err=True)
     return USAGE if isinstance(error, ConfigurationError) else NOT_REACHED
 
 

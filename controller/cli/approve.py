@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 from controller.model.conditions import ACTIVE, Condition, ResourceStatus, TaskState, Truth
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def command(given: Given, commit: str | None, message: str | None, dry_run: bool
     if output == "json":
         _print_json(tip, held, made)
     elif made is not None:
-        click.echo(f"approved {tip[:12]}")
+        say(f"approved {tip[:12]}")
         print_commit(made, settings, mirror)
-        click.echo("It goes ahead with the next pass.")
+        say("It goes ahead with the next pass.")
 
 
 def held_in(statuses: Sequence[ResourceStatus]) -> list[tuple[ResourceStatus, Condition]]:
@@ -103,7 +104,7 @@ def _show(held: Sequence[tuple[ResourceStatus, Condition]]) -> None:
     from controller.cli.output import print_table
 
     for reason, message in dict.fromkeys((condition.reason, condition.message) for _, condition in held):
-        click.echo(f"held back: {reason}: {message}")
+        say(f"held back: {reason}: {message}")
     runs = [run for status, _ in held for run in runs_of(status)]
     rows = [[run.resource, run.run, run.state, run.job_id or "", run.cluster] for run in runs]
     if rows:
@@ -111,7 +112,7 @@ def _show(held: Sequence[tuple[ResourceStatus, Condition]]) -> None:
     waiting = sum(run.state == TaskState.WAITING for run in runs)
     what = [f"{len(runs) - waiting} active runs"] if waiting < len(runs) or not waiting else []
     what += [f"{waiting} tasks that wait"] if waiting else []
-    click.echo(f"{' and '.join(what)} of {len(held)} resources are held back")
+    say(f"{' and '.join(what)} of {len(held)} resources are held back")
 
 
 def _print_json(tip: str, held: Sequence[tuple[ResourceStatus, Condition]], made: SpecCommit | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from controller.cli.output import say
 
 if TYPE_CHECKING:
     from controller.reconcile.settings import Settings
@@ -22,4 +22,4 @@ def say_unpublished(settings: Settings, mirror: Mirror, commit: str) -> None:
     except ControllerError:
         branch = "the branch"
     for line in unpublished(Path.cwd(), mirror.url, branch=branch, commit=commit, path=settings.path):
-        click.echo(f"note: {line}", err=True)
+        say(f"note: {line}", err=True)

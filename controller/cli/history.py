@@ -10,6 +10,7 @@ import click
 
 from controller.cli.names import KINDS, did_you_mean, spelt, split_kind
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 from controller.cli.status import read_statuses, state_of
 from controller.model.conditions import ResourceStatus, TaskStatus
 
@@ -70,7 +71,7 @@ def command(given: Given, name: str, limit: int, output: str) -> None:
     headings = ["TIME", "SPEC COMMIT", "TASK", "STATE", "REASON", "JOB", "TRY", "EXIT"]
     print_table(headings, [_cells(row) for row in rows], stretch="REASON")
     if len(rows) == limit:
-        click.echo(f"(the newest {limit}; --limit 0 shows all)", err=True)
+        say(f"(the newest {limit}; --limit 0 shows all)", err=True)
 
 
 def _meant(name: str) -> tuple[tuple[str, ...], str, str]:

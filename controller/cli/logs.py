@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controller.cli.options import Given, repository_options
+from controller.cli.output import say
 
 if TYPE_CHECKING:
     from controller.clusters.cluster import ClusterClient
@@ -52,7 +53,7 @@ def command(given: Given, job: str, follow: bool, stderr: bool) -> None:
     finally:
         clients.close()
     if count == 0 and not stderr:
-        click.echo(f"note: nothing on standard output; standard error: controller logs {task.id} --stderr", err=True)
+        say(f"note: nothing on standard output; standard error: controller logs {task.id} --stderr", err=True)
 
 
 def _find(statuses: list[ResourceStatus], wanted: str) -> tuple[ResourceStatus, TaskStatus]:
@@ -97,8 +98,7 @@ def _copy(client: ClusterClient, run: str, stream: str, *, follow: bool) -> int:
             if not follow:
                 raise
             piece = b""
-        sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+        _write(piece)
         offset += len(piece)
         if piece:
             continue
@@ -107,3 +107,14 @@ def _copy(client: ClusterClient, run: str, stream: str, *, follow: bool) -> int:
         ended = client.has_ended(run)
         if not ended:
             time.sleep(_PAUSE_S)
+
+
+def _write(piece: bytes) -> None:
+    """Give a pipe the very bytes, and a terminal what they say: a job is no more to command it than anybody else."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    elif piece:
+        text = piece.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        say(text, nl=False)
+        sys.stdout.flush()

@@ -11,6 +11,7 @@ import click
 
 from controller.cli.exits import ATTENTION, DONE
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 
 if TYPE_CHECKING:
     from controller.reconcile.moving import Step
@@ -145,15 +146,15 @@ def _show(steps: list[Step], *, done: bool, output: str) -> None:
         print_json({"done": done, "steps": [asdict(step) for step in steps]})
         return
     if not steps:
-        click.echo("Nothing has moved.")
+        say("Nothing has moved.")
         return
     for step in steps:
         where = f" of cluster {step.cluster}" if step.cluster else ""
         runs = f" ({step.runs} runs)" if step.runs else ""
-        click.echo(f"{step.what}{where}: {step.was} -> {step.now}{runs}")
+        say(f"{step.what}{where}: {step.was} -> {step.now}{runs}")
         if step.how:
-            click.echo(f"     say what it means: {step.how}")
+            say(f"     say what it means: {step.how}")
     if not done:
-        click.echo("Nothing was changed; with --yes it is written down.")
+        say("Nothing was changed; with --yes it is written down.")
     else:
-        click.echo("Written down; the next pass goes on from there.")
+        say("Written down; the next pass goes on from there.")

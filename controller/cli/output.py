@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from controller.model.texts import is_plain, one_line, visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -27,6 +29,16 @@ COLOURS = {
     "Unknown": "yellow",
     "Cancelled": "yellow",
 }
+
+
+def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text of a person's, a job's or a server's: nothing in it commands a terminal, or hides."""
+    click.echo(visible(str(text)), err=err, nl=nl)
+
+
+def styled(text: str, *, color: bool | None = None) -> None:
+    """Print text with colours of ours; whatever else is in it has been made visible before."""
+    click.echo(text, color=color)
 
 
 def console(*, err: bool = False) -> Console:
@@ -57,6 +69,8 @@ def print_table(
     from rich.cells import cell_len
 
     target = console()
+    stretch, headings = one_line(stretch), [one_line(heading) for heading in headings]
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
     for name in spare:
         if sum(widths) + 2 * len(widths) <= target.width + 2:
@@ -111,4 +125,7 @@ def print_yaml(value: Any) -> None:
     """Print a value as YAML."""
     import yaml
 
-    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    # YAML itself would show marks that turn the direction of reading round as they are.
+    plain = text if is_plain(text) else yaml.safe_dump(value, sort_keys=False)
+    click.echo(plain, nl=False)

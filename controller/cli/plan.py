@@ -12,6 +12,7 @@ import click
 from controller.cli.checkout import say_unpublished
 from controller.cli.exits import ATTENTION, DONE, NOT_REACHED
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 
 if TYPE_CHECKING:
     from controller.planning.attention import Notice
@@ -42,7 +43,7 @@ def command(given: Given, output: str) -> None:
         unseen = unseen_in(ahead.desired, ahead.sight.observed)
         wrong = wrong_in(ahead.plan.statuses)
         for notice in unseen:
-            click.echo(f"error: {notice.reason}: {notice.message}", err=True)
+            say(f"error: {notice.reason}: {notice.message}", err=True)
         say_unpublished(settings, reconciler.mirror, ahead.desired.commit)
     if output == "json":
         _print_json(ahead, unseen, wrong)
@@ -60,23 +61,23 @@ def _print_text(ahead: Prospect, subject: str, unseen: Sequence[Notice], wrong: 
 
     ruling = ahead.leasing.ruling
     if ruling.refusal is not None:
-        click.echo(f"A pass is refused: {ruling.refusal.reason}: {ruling.refusal.message}", err=True)
-        click.echo(f"As instance {ruling.lease.instance} it would do this:", err=True)
+        say(f"A pass is refused: {ruling.refusal.reason}: {ruling.refusal.message}", err=True)
+        say(f"As instance {ruling.lease.instance} it would do this:", err=True)
     for note in ahead.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     for problem in ahead.desired.problems:
-        click.echo(draw(problem), err=True)
+        say(draw(problem), err=True)
     for warning in ahead.desired.warnings:
-        click.echo(draw(replace(warning, message=f"warning: {warning.message}")), err=True)
-    click.echo(f"Commit {short(ahead.desired.commit)}: {subject}")
+        say(draw(replace(warning, message=f"warning: {warning.message}")), err=True)
+    say(f"Commit {short(ahead.desired.commit)}: {subject}")
     steps = steps_of(ahead.plan)
     if not steps:
-        click.echo(_nothing(ahead, unseen, wrong))
+        say(_nothing(ahead, unseen, wrong))
     for step in steps:
         after = f" (after {', '.join(map(str, step.after))})" if step.after else ""
-        click.echo(f"{step.number:3}. {step.what}{after}\n     because: {step.why}")
+        say(f"{step.number:3}. {step.what}{after}\n     because: {step.why}")
     for hold in ahead.plan.holds:
-        click.echo(f"Held back: {hold.reason}: {hold.message}")
+        say(f"Held back: {hold.reason}: {hold.message}")
     waiting = [
         task
         for status in ahead.plan.statuses
@@ -84,9 +85,9 @@ def _print_text(ahead: Prospect, subject: str, unseen: Sequence[Notice], wrong: 
         if task.state == "Waiting" and task.reason != "Planned"
     ]
     for task in waiting[:50]:
-        click.echo(f"Waiting: {task.id}: {task.reason}: {task.message}")
+        say(f"Waiting: {task.id}: {task.reason}: {task.message}")
     if len(waiting) > 50:
-        click.echo(f"Waiting: and {len(waiting) - 50} more tasks")
+        say(f"Waiting: and {len(waiting) - 50} more tasks")
 
 
 def _nothing(ahead: Prospect, unseen: Sequence[Notice], wrong: Sequence[Notice]) -> str:

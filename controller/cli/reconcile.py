@@ -18,6 +18,7 @@ import click
 from controller.cli.checkout import say_unpublished
 from controller.cli.exits import INTERRUPTED, NOT_REACHED
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 from controller.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ def command(
         sys.exit(INTERRUPTED)
     if wait and result.in_progress:
         open_tasks = ", ".join(f"{count} {state}" for state, count in sorted(open_in(result.statuses).items()))
-        click.echo(f"gave up after {timeout}: still in progress: {open_tasks or 'actions of the plan'}", err=True)
+        say(f"gave up after {timeout}: still in progress: {open_tasks or 'actions of the plan'}", err=True)
     if wait and ended.wrong:
-        click.echo(in_a_line(ended.wrong, result.statuses), err=output == "json")
+        say(in_a_line(ended.wrong, result.statuses), err=output == "json")
     sys.exit(ended.exit_code(waited=wait))
 
 
@@ -127,7 +128,7 @@ def _run(settings: Settings, patience_s: float | None, stop: threading.Event, *,
         if error.reason != "PassUnderway":
             raise
         if not quiet:
-            click.echo(f"{error.message}; nothing done", err=True)
+            say(f"{error.message}; nothing done", err=True)
         return None
 
 
@@ -138,14 +139,14 @@ def _exclude(*options: tuple[str, bool]) -> None:
 
 def _say_unseen(unseen: Sequence[Notice]) -> None:
     for notice in unseen:
-        click.echo(f"error: {notice.reason}: {notice.message}", err=True)
+        say(f"error: {notice.reason}: {notice.message}", err=True)
 
 
 def _say_news(state_dir: Path, lines: Sequence[str]) -> None:
     from controller.cli.news import news
 
     for line in news(state_dir, lines):
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 class Narrator:
@@ -166,7 +167,7 @@ class Narrator:
         """Say how far an action is."""
         if self._last.get(key) != text and not self._muted:
             self._last[key] = text
-            click.echo(f"  {self._titles.get(key, key)}: {text}", err=True)
+            say(f"  {self._titles.get(key, key)}: {text}", err=True)
 
 
 @contextmanager
@@ -204,7 +205,7 @@ def _until_settled(reconciler: Reconciler, narrator: Narrator, patience_s: float
         _say_unseen([notice for notice in away if notice not in before])
         line = _in_a_line(result)
         if line != said:
-            click.echo(line, err=True)
+            say(line, err=True)
             said, pause_s = line, _FIRST_PAUSE_S
         wait_s = pause_s if result.resume_at is None else min(pause_s, max(0.1, result.resume_at - time.time()))
         if not result.in_progress or time.monotonic() + wait_s > deadline or stop.wait(wait_s):
@@ -231,24 +232,24 @@ def _show(result: PassResult, ended: Ended, output: str) -> None:
         print_json(_document(result, ended))
         return
     for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     for problem in result.desired.problems:
-        click.echo(draw(problem), err=True)
+        say(draw(problem), err=True)
     for hold in result.plan.holds:
-        click.echo(f"held back: {hold.reason}: {hold.message}", err=True)
+        say(f"held back: {hold.reason}: {hold.message}", err=True)
     for action in result.plan.actions:
         error = result.outcomes.get(action.key)
         if error is not None:
             word = "waits" if isinstance(error, WaitingError) else "failed"
-            click.echo(f"{word}: {title(action)}: {error.reason}: {error.message}", err=True)
+            say(f"{word}: {title(action)}: {error.reason}: {error.message}", err=True)
     print_statuses(result.statuses, wide=False)
-    click.echo(f"commit {short(result.desired.commit)}: {_summary(result, ended)}")
+    say(f"commit {short(result.desired.commit)}: {_summary(result, ended)}")
     if result.report_error is not None:
         error = result.report_error
-        click.echo(f"the status could not be pushed: {error.reason}: {error.message}", err=True)
+        say(f"the status could not be pushed: {error.reason}: {error.message}", err=True)
     if result.heartbeat_error is not None:
         error = result.heartbeat_error
-        click.echo(f"warning: the heartbeat could not be pushed: {error.reason}: {error.message}", err=True)
+        say(f"warning: the heartbeat could not be pushed: {error.reason}: {error.message}", err=True)
 
 
 def _summary(result: PassResult, ended: Ended) -> str:

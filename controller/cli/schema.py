@@ -6,6 +6,7 @@ import json
 
 import click
 
+from controller.cli.output import say
 from controller.specs.json_schema import json_schema
 from controller.specs.schemas import CONFIG, KINDS
 
@@ -18,4 +19,4 @@ def command(kind: str | None) -> None:
 
     Config is the controller's own configuration file.
     """
-    click.echo(json.dumps(json_schema(kind), indent=2))
+    say(json.dumps(json_schema(kind), indent=2))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 from controller.model.errors import StalledError
 
 if TYPE_CHECKING:
@@ -123,14 +124,14 @@ def print_commit(made: SpecCommit, settings: Settings, mirror: Mirror) -> None:
     from controller.repository.url import parse_url
 
     assert made.id is not None
-    click.echo(f"commit {made.id[:12]} on {made.branch}")
+    say(f"commit {made.id[:12]} on {made.branch}")
     if made.checkout is not None:
-        click.echo(f"The checkout {made.checkout} has moved along: it holds the commit already.")
+        say(f"The checkout {made.checkout} has moved along: it holds the commit already.")
     elif shares_history(Path.cwd(), mirror.newest(made.parent, _MOST_BEHIND)):
-        click.echo(f"`git pull` on branch {made.branch} brings it into this checkout.")
+        say(f"`git pull` on branch {made.branch} brings it into this checkout.")
     else:
         where = parse_url(settings.repo).shown
-        click.echo(f"`git pull` on branch {made.branch} brings it into your checkout of {where}.")
+        say(f"`git pull` on branch {made.branch} brings it into your checkout of {where}.")
 
 
 class _Change:
@@ -219,17 +220,17 @@ def _print_text(change: _Change, made: SpecCommit | None, settings: Settings, mi
     verb, address, effect = change.verb, change.address, change.effect
     assert address is not None
     if made is None:
-        click.echo(f"{change.title} {verb.already} ({change.file}:{address.line}); nothing to commit")
+        say(f"{change.title} {verb.already} ({change.file}:{address.line}); nothing to commit")
         return
     if made.id is None:
-        click.echo(made.diff, nl=False)
-        click.echo(f"dry run: nothing was committed to {made.branch}", err=True)
+        say(made.diff, nl=False)
+        say(f"dry run: nothing was committed to {made.branch}", err=True)
         return
-    click.echo(f"{verb.past} {change.title} ({change.file}:{address.line})")
+    say(f"{verb.past} {change.title} ({change.file}:{address.line})")
     print_commit(made, settings, mirror)
     for line in _consequences(change, effect):
-        click.echo(line)
-    click.echo(
+        say(line)
+    say(
         f"It takes effect with the next pass: within {settings.interval_s:.0f} s where `controller run` is at work,"
         " or now by `controller reconcile`."
     )

@@ -12,6 +12,7 @@ import click
 
 from controller.cli.checkout import say_unpublished
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 from controller.model.conditions import ResourceStatus, TaskState, TaskStatus, Truth
 from controller.model.labels import Requirement, SelectorError, parse_selector, selects
 
@@ -72,9 +73,9 @@ def command(given: Given, name: str | None, selector: tuple[str, ...], freshness
             for status in statuses:
                 _print_one(status, wide=output == "wide")
     if output in ("table", "wide"):
-        click.echo(sentence(fresh))
+        say(sentence(fresh))
     elif fresh.overdue:
-        click.echo(sentence(fresh), err=True)
+        say(sentence(fresh), err=True)
 
 
 def _print_freshness(fresh: Freshness, output: str) -> None:
@@ -87,7 +88,7 @@ def _print_freshness(fresh: Freshness, output: str) -> None:
         case "yaml":
             print_yaml(document_of(fresh))
         case _:
-            click.echo(sentence(fresh))
+            say(sentence(fresh))
 
 
 def _selected(texts: Sequence[str]) -> tuple[Requirement, ...]:
@@ -125,13 +126,13 @@ def _note_another(settings: Settings, mirror: Mirror) -> None:
     try:
         spot = read_lease(data).spot if data is not None else None
     except ValueError as error:
-        click.echo(f"note: {RECORD} on {settings.status_branch} cannot be read: {error}", err=True)
+        say(f"note: {RECORD} on {settings.status_branch} cannot be read: {error}", err=True)
         return
     if spot is None:
         return
     other_branch = settings.branch is not None and spot.branch not in ("", settings.branch)
     if other_branch or spot.path != settings.path or not same_repository(spot.address, mirror.url.shown):
-        click.echo(f"note: this is the status of {spot}; `controller plan` says what a pass would do here", err=True)
+        say(f"note: this is the status of {spot}; `controller plan` says what a pass would do here", err=True)
 
 
 def _chosen(statuses: Sequence[ResourceStatus], name: str | None) -> list[ResourceStatus]:
@@ -183,7 +184,7 @@ def print_statuses(statuses: Sequence[ResourceStatus], *, wide: bool) -> None:
             ]
         rows.append([*row, _why(status)])
     if not rows:
-        click.echo("no resources")
+        say("no resources")
         return
     print_table(headings, rows, stretch="WHY")
 
@@ -250,24 +251,22 @@ def _why(status: ResourceStatus) -> str:
 def _print_one(status: ResourceStatus, *, wide: bool) -> None:
     from controller.cli.output import print_table
 
-    click.echo(f"{status.kind} {status.name}" + (f" on {status.cluster}" if status.cluster else ""))
-    click.echo(
-        f"  from {status.path} at {status.commit[:12]}" + (f", digest {status.digest[:12]}" if status.digest else "")
-    )
+    say(f"{status.kind} {status.name}" + (f" on {status.cluster}" if status.cluster else ""))
+    say(f"  from {status.path} at {status.commit[:12]}" + (f", digest {status.digest[:12]}" if status.digest else ""))
     if status.labels:
-        click.echo(f"  labels: {_labels(status)}")
+        say(f"  labels: {_labels(status)}")
     for name, value in status.details.items():
-        click.echo(f"  {name}: {value}")
+        say(f"  {name}: {value}")
     for condition in status.conditions:
         said = condition.message.replace("\n", "\n      ")
-        click.echo(f"  {condition.type}={condition.status} {condition.reason} since {condition.changed}")
+        say(f"  {condition.type}={condition.status} {condition.reason} since {condition.changed}")
         if said:
-            click.echo(f"      {said}")
+            say(f"      {said}")
     if status.tasks:
-        click.echo()
+        say()
         counts = Counter(str(task.state) for task in status.tasks)
         if len(status.tasks) > 1:
-            click.echo("  " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+            say("  " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
         headings = ["TASK", "STATE", "REASON", "JOB", "TRY", "STARTED", "ENDED", "EXIT"]
         metrics = list(dict.fromkeys(name for t in status.tasks for name in (*t.results, *t.result_faults)))
         headings += [name.upper() for name in metrics]
@@ -281,12 +280,12 @@ def _print_one(status: ResourceStatus, *, wide: bool) -> None:
         print_table(headings, rows, spare=("ENDED", "STARTED", "TRY", "EXIT", "JOB"))
     for task in status.tasks:
         for metric, fault in task.result_faults.items():
-            click.echo(f"\n  {task.id}: the result {metric} cannot be read: {fault}")
+            say(f"\n  {task.id}: the result {metric} cannot be read: {fault}")
         if task.stderr_tail and task.state is TaskState.FAILED:
             tail = "\n".join(f"    {line}" for line in task.stderr_tail.splitlines()[-15:])
-            click.echo(f"\n  last lines of standard error of {task.id}:\n{tail}")
+            say(f"\n  last lines of standard error of {task.id}:\n{tail}")
         if len(status.tasks) == 1 and task.run_dir:
-            click.echo(f"\n  run directory: {task.run_dir}")
+            say(f"\n  run directory: {task.run_dir}")
     sys.stdout.flush()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 from controller.cli.status import read_statuses
 from controller.model.conditions import ResourceStatus, TaskStatus
 from controller.model.errors import ControllerError
@@ -124,12 +125,12 @@ def _document(task: TaskStatus, status: ResourceStatus, links: list[Link]) -> di
 
 
 def _print(task: TaskStatus, status: ResourceStatus, links: list[Link]) -> None:
-    click.echo(f"{task.id}, attempt {task.attempt or '-'}, on {task.cluster or status.cluster or 'no cluster'}")
+    say(f"{task.id}, attempt {task.attempt or '-'}, on {task.cluster or status.cluster or 'no cluster'}")
     for link in links:
         first, *more = _lines(link)
-        click.echo(f"  {link.name:<14}{first}".rstrip())
+        say(f"  {link.name:<14}{first}".rstrip())
         for line in more:
-            click.echo(f"  {'':<14}{line}")
+            say(f"  {'':<14}{line}")
 
 
 def _lines(link: Link) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from controller.cli.output import say, styled
 from controller.model.images import Image
 from controller.model.problems import Problem
 from controller.model.resources import Cluster, Desired, Job, Workflow
@@ -116,16 +117,16 @@ def _from_here(path: Path) -> str:
 def _print_text(specs: int, files: int, problems: list[Problem], warnings: list[Problem]) -> None:
     colour = False if os.environ.get("NO_COLOR") else None
     for problem in problems:
-        click.echo("\n".join(_coloured(problem)) + "\n", color=colour)
+        styled("\n".join(_coloured(problem)) + "\n", color=colour)
     for warning in warnings:
-        click.echo("\n".join(_coloured(replace(warning, message=f"warning: {warning.message}"))) + "\n", color=colour)
+        styled("\n".join(_coloured(replace(warning, message=f"warning: {warning.message}"))) + "\n", color=colour)
     if problems:
         wrong = len({problem.path for problem in problems})
-        click.echo(f"{_count(len(problems), 'problem')} in {_count(wrong, 'file')}, {_count(specs, 'spec')} valid")
+        say(f"{_count(len(problems), 'problem')} in {_count(wrong, 'file')}, {_count(specs, 'spec')} valid")
     elif files == 0:
-        click.echo("no specs found: a spec is a .yaml file with a kind and a name")
+        say("no specs found: a spec is a .yaml file with a kind and a name")
     else:
-        click.echo(f"{_count(specs, 'spec')} in {_count(files, 'file')}, all valid")
+        say(f"{_count(specs, 'spec')} in {_count(files, 'file')}, all valid")
 
 
 def _coloured(problem: Problem) -> list[str]:
@@ -148,7 +149,7 @@ def _count(number: int, noun: str) -> str:
 
 def _print_json(specs: int, files: int, problems: list[Problem], warnings: list[Problem]) -> None:
     told = {"problems": [asdict(each) for each in problems], "warnings": [asdict(each) for each in warnings]}
-    click.echo(json.dumps({"valid": not problems, "specs": specs, "files": files, **told}, indent=2))
+    say(json.dumps({"valid": not problems, "specs": specs, "files": files, **told}, indent=2))
 
 
 def _print_github(level: str, problems: list[Problem]) -> None:
@@ -156,7 +157,7 @@ def _print_github(level: str, problems: list[Problem]) -> None:
     for problem in problems:
         place = f",line={problem.line},col={problem.column}" if problem.line else ""
         text = f"{problem.message}\n{problem.remedy}".strip()
-        click.echo(f"::{level} file={_escaped(problem.path, ':,')}{place}::{_escaped(text)}")
+        say(f"::{level} file={_escaped(problem.path, ':,')}{place}::{_escaped(text)}")
 
 
 def _escaped(text: str, more: str = "") -> str:

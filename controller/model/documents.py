@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.model.conditions import Condition, ResourceStatus, TaskState, TaskStatus, Truth
+from controller.model.texts import head, tail
 from controller.model.versions import refuse_later
 
 
@@ -27,13 +28,13 @@ def to_document(status: ResourceStatus) -> dict[str, Any]:
                 "type": condition.type,
                 "status": condition.status.value,
                 "reason": condition.reason,
-                "message": condition.message,
+                "message": head(condition.message),
                 "changed": condition.changed,
             }
             for condition in status.conditions
         ],
         "tasks": [_task_document(task) for task in status.tasks],
-        "details": dict(sorted(status.details.items())),
+        "details": _heads(status.details),
     }
 
 
@@ -69,7 +70,7 @@ def _task_document(task: TaskStatus) -> dict[str, Any]:
         "id": task.id,
         "state": task.state.value,
         "reason": task.reason,
-        "message": task.message,
+        "message": head(task.message),
         "job_id": task.job_id,
         **{name: value for name, value in charged.items() if value},
         "attempt": task.attempt,
@@ -79,10 +80,15 @@ def _task_document(task: TaskStatus) -> dict[str, Any]:
         "run_dir": task.run_dir,
         **({"cluster": task.cluster} if task.cluster else {}),
         "digest": task.digest,
-        "stderr_tail": task.stderr_tail,
+        "stderr_tail": tail(task.stderr_tail),
         "results": dict(sorted(task.results.items())),
-        **({"result_faults": dict(sorted(task.result_faults.items()))} if task.result_faults else {}),
+        **({"result_faults": _heads(task.result_faults)} if task.result_faults else {}),
     }
+
+
+def _heads(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return texts as they may be published, in the order of their names."""
+    return {name: head(text) for name, text in sorted(texts.items())}
 
 
 def _condition(item: Mapping[str, Any]) -> Condition:

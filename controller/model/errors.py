@@ -6,11 +6,15 @@ thing, the cause and the remedy.
 
 from __future__ import annotations
 
+from controller.model.texts import head
+
 
 class ControllerError(Exception):
     """Base of every error that the controller raises on purpose."""
 
     def __init__(self, reason: str, message: str) -> None:
+        # What a server, a job or a commit said is in it: cut here, and without its secrets, for all who show it.
+        message = head(message)
         super().__init__(message)
         self.reason = reason
         self.message = message

@@ -14,6 +14,7 @@ from typing import Any
 
 from controller.model.conditions import TERMINAL, TaskState
 from controller.model.runs import Run, RunRecord, place_of
+from controller.model.texts import head
 
 MOST_RESULTS = 2000
 """Characters of results that an entry keeps; where there are more, the entry says so in their place."""
@@ -67,7 +68,7 @@ def end_of(record: RunRecord, *, instance: str) -> End | None:
         site=record.site,
         state=record.state,
         reason=record.reason,
-        message=record.message[:_MOST_SAID],
+        message=head(record.message, _MOST_SAID),
         exit_code=record.exit_code,
         job_id=record.job_id,
         run_dir=record.run_dir,

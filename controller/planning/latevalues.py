@@ -13,6 +13,7 @@ from controller.model.plans import PlannedRun
 from controller.model.resources import Job, LateValue, Task
 from controller.model.runs import Run, RunRecord
 from controller.model.sites import cluster_in, root_of
+from controller.model.texts import table_cell
 from controller.planning.draft import Draft
 from controller.planning.results import unread
 from controller.planning.verdicts import Wait
@@ -118,5 +119,6 @@ def table_of(draft: Draft, job: Job) -> str:
     for task in job.tasks:
         record = draft.runs_of(task)[-1]
         values = [task.point.get(axis, "") for axis in axes]
-        writer.writerow([task.id, record.run_dir or "", *values, *(record.results.get(name, "") for name in metrics)])
+        found = [record.results.get(name, "") for name in metrics]
+        writer.writerow([task.id, record.run_dir or "", *map(table_cell, (*values, *found))])
     return text.getvalue()

@@ -23,6 +23,7 @@ from controller.model.observed import (
     RunEvent,
 )
 from controller.model.runs import RunRecord, owner_from
+from controller.model.texts import tail
 from controller.planning.lacking import LACKING, without_table
 
 SETTLE_S = 20.0
@@ -101,7 +102,7 @@ def _hear(record: RunRecord, events: Sequence[RunEvent]) -> RunRecord:
         if event.kind is EventKind.STARTED:
             record = replace(record, started=event.at, stopped_at=None)
         elif event.kind is EventKind.STOPPED and event.at > (record.started or 0):
-            record = replace(record, stopped_at=event.at, stderr_tail=event.stderr_tail)
+            record = replace(record, stopped_at=event.at, stderr_tail=tail(event.stderr_tail))
         elif event.kind is EventKind.CANCELLING and record.cancel_requested_at is None:
             record = replace(record, cancel_requested_at=event.at, cancel_reason=event.reason)
     return record
@@ -133,7 +134,7 @@ def _exited(record: RunRecord, event: RunEvent, seen: Seen, now: float) -> RunRe
         exit_code=code,
         ended=event.at,
         missing_since=None,
-        stderr_tail=event.stderr_tail,
+        stderr_tail=tail(event.stderr_tail),
     )
     if code == 0:
         return replace(record, state=TaskState.SUCCEEDED, reason="Completed", message="", stderr_tail="")

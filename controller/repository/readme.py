@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from controller.model.conditions import ResourceStatus, TaskState, Truth
+from controller.model.redaction import redact_text
+from controller.model.texts import one_line
 
 Row = tuple[ResourceStatus, str]
 """A status and the path of its file."""
@@ -88,12 +90,17 @@ def render_readme(
 
 def escape(text: str) -> str:
     """Make text safe inside a Markdown table on any Git host: one line, no markup, no HTML, a bounded length."""
-    flat = _BLANK.sub(" ", text).strip()
+    flat = one_line(redact_text(_BLANK.sub(" ", text).strip()))
     if len(flat) > MAX_MESSAGE:
         flat = flat[: MAX_MESSAGE - 1] + "…"
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # Hosts would make links of addresses that a program printed.
-    return _SPECIAL.sub(lambda match: "\\" + match[0], flat).replace("://", ":&#47;&#47;")
+    return (
+        _SPECIAL.sub(lambda match: "\\" + match[0], flat)
+        .replace("://", ":&#47;&#47;")
+        .replace("www.", "www&#46;")
+        .replace("@", "&#64;")
+    )
 
 
 def _where(url: str, path: str) -> str:

@@ -13,6 +13,7 @@ copy can be entered by one thread at a time::
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -21,6 +22,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from controller.model.texts import is_plain, visible
 from controller.service.redaction import redact_event
 
 OUR_LOGGERS = "controller"
@@ -57,6 +59,7 @@ def configure_logging(level: str = "info", format: LogFormat = LogFormat.AUTO, s
                 structlog.processors.format_exc_info,
                 structlog.processors.StackInfoRenderer(),
                 redact_event,
+                *([] if format is LogFormat.JSON else [_make_visible]),
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _renderer(format, colors=stream.isatty()),
             ],
@@ -84,10 +87,24 @@ def configure_logging(level: str = "info", format: LogFormat = LogFormat.AUTO, s
 
 def _renderer(format: LogFormat, *, colors: bool) -> structlog.typing.Processor:
     if format is LogFormat.JSON:
-        return structlog.processors.JSONRenderer(ensure_ascii=False)
+        return structlog.processors.JSONRenderer(serializer=_json)
     return structlog.dev.ConsoleRenderer(
         colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
     )
+
+
+def _json(event: Any, **options: Any) -> str:
+    """Return JSON that people of any script can read, in which whatever does not show is escaped."""
+    text = json.dumps(event, ensure_ascii=False, **options)
+    if is_plain(text):
+        return text
+    # Such characters can only stand inside of strings there, in which JSON has an escape for each.
+    return "".join(character if is_plain(character) else json.dumps(character)[1:-1] for character in text)
+
+
+def _make_visible(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep what was logged from commanding the terminal."""
+    return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _name_library(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What must not be read in a log: values of telling keys, log-ins in URLs, tokens known by their shape.
+"""What must not be read in a log: values of telling keys, and what ``model.redaction`` knows by its shape.
 
 The last net, not the first: nobody should hand a secret to a log call. Pure text work.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from itertools import pairwise
 from typing import Any
 
-MASK = "***"
+from controller.model.redaction import MASK, redact_text
 
 _TELLING = frozenset(
     {"token", "tokens", "secret", "secrets", "password", "passwords", "passwd", "passphrase"}
@@ -19,25 +19,6 @@ _TELLING = frozenset(
 _WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _HARMLESS_ENDS = frozenset({"file", "path", "name"})
 """``secret_file`` says where a secret is, not what it is."""
-
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,20})://(?P<userinfo>[^/\s]+)@")
-_TOKEN_SHAPES = re.compile(
-    r"(?P<scheme>\b(?:Bearer|Basic) )[A-Za-z0-9._~+/=-]{8,}"
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bgl[a-z]{2,8}-[A-Za-z0-9_-]{20,}"
-)
-
-
-def redact_text(text: str) -> str:
-    """``text`` without log-ins in URLs and without tokens of GitHub's, GitLab's and HTTP's shape."""
-    text = _USERINFO.sub(_mask_userinfo, text)
-    return _TOKEN_SHAPES.sub(lambda match: (match["scheme"] or "") + MASK, text)
-
-
-def _mask_userinfo(match: re.Match[str]) -> str:
-    # A bare user name is part of an SSH address; of an https address it may be a token.
-    if match["scheme"].lower() == "ssh" and ":" not in match["userinfo"]:
-        return match[0]
-    return f"{match['scheme']}://{MASK}@"
 
 
 def is_telling(key: str) -> bool:

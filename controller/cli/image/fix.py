@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controller.cli.options import Given, repository_options
+from controller.cli.output import say
 from controller.model.errors import StalledError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def command(given: Given, name: str, message: str | None) -> None:
     configure_logging("critical")
     settings = settings_from(given)
     with ExitStack() as stack:
-        reconciler = stack.enter_context(open_reconciler(settings, say=lambda key, text: click.echo(f"  {text}")))
+        reconciler = stack.enter_context(open_reconciler(settings, say=lambda key, text: say(f"  {text}")))
         mirror, desired = reconciler.mirror, reconciler.newest()
         image = image_named(desired, name)
         place = stack.enter_context(_kept_until_committed(settings.state_dir / "fix", name))
@@ -104,7 +105,7 @@ def _committer(reconciler: Reconciler, message: str) -> Callable[[WorkingCopy], 
         print_commit(made, settings, mirror)
         again = len(found[0].again)
         if again:
-            click.echo(f"{again} task{'s' if again > 1 else ''} will run again, as their image has changed.")
+            say(f"{again} task{'s' if again > 1 else ''} will run again, as their image has changed.")
 
     return commit
 
@@ -122,7 +123,7 @@ def _kept_until_committed(base: Path, name: str) -> Iterator[Path]:
             signal.signal(number, handler)
         if place.exists():
             with suppress(OSError):
-                click.echo(f"what was edited is kept in {place}")
+                say(f"what was edited is kept in {place}")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 
 if TYPE_CHECKING:
     from controller.planning.upkeep import Copy, Stock
@@ -50,13 +51,13 @@ def command(given: Given, name: str | None, keep_commits: int, output: str) -> N
         from controller.specs.nearest import did_you_mean
 
         known = sorted({copy.name for copy in stock.copies if copy.name})
-        click.echo(f'there is no copy of an image "{name}"{did_you_mean(name, known)}')
+        say(f'there is no copy of an image "{name}"{did_you_mean(name, known)}')
     else:
         print_copies(copies, wide=output == "wide", known=not (stock.unseen or stock.unknown))
     if name is None:
         for place, leftovers in stock.leftovers.items():
             for each in leftovers:
-                click.echo(f"half-made on {place}: {each.name}, {size_text(each.size)}, {age_text(each.modified)} old")
+                say(f"half-made on {place}: {each.name}, {size_text(each.size)}, {age_text(each.modified)} old")
     print_unknown(stock)
 
 
@@ -80,15 +81,15 @@ def print_copies(copies: Iterable[Copy], *, wide: bool, known: bool) -> None:
     if rows:
         print_table(["NAME", "WHERE", "IDENTITY", "SIZE", "AGE", "USED BY"], rows, stretch="USED BY")
     else:
-        click.echo("no images")
+        say("no images")
 
 
 def print_unknown(stock: Stock) -> None:
     """Print what could not be seen, on standard error."""
     for place, why in sorted(stock.unseen.items()):
-        click.echo(f"unknown: {place}: {why}", err=True)
+        say(f"unknown: {place}: {why}", err=True)
     for why in stock.unknown:
-        click.echo(f"unknown: {why}", err=True)
+        say(f"unknown: {why}", err=True)
 
 
 def document_of(stock: Stock, copies: Iterable[Copy]) -> dict[str, Any]:

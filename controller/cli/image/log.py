@@ -8,6 +8,7 @@ from shutil import copyfileobj
 import click
 
 from controller.cli.options import Given, repository_options
+from controller.cli.output import say
 
 
 @click.command(name="log")
@@ -26,7 +27,7 @@ def command(given: Given, image: str, listed: bool, before: int) -> None:
     logs = logs_of(settings.state_dir, image)
     if listed and logs:
         for path in logs:
-            click.echo(path)
+            say(path)
         return
     if not 0 <= before < len(logs):
         kept = f"{len(logs)} kept" if logs else f"none is kept{did_you_mean(image, built_here(settings.state_dir))}"

@@ -10,6 +10,7 @@ import click
 
 from controller.cli.image.list import KEEP_COMMITS, print_copies, row_of, size_text
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 
 if TYPE_CHECKING:
     from controller.planning.upkeep import Copy
@@ -67,29 +68,27 @@ def _announce(unused: Sequence[Copy]) -> None:
     from controller.reconcile.upkeep import sizes
 
     if not unused:
-        click.echo("nothing to remove: everything is in use")
+        say("nothing to remove: everything is in use")
         return
     print_copies(unused, wide=False, known=True)
     for place, size in sizes(unused).items():
         count = sum(copy.place == place for copy in unused)
-        click.echo(f"{place}: {count} {'file' if count == 1 else 'files'}, {size_text(size)}")
+        say(f"{place}: {count} {'file' if count == 1 else 'files'}, {size_text(size)}")
 
 
 def _agrees(unused: Sequence[Copy], output: str) -> bool:
     if output == "table" and sys.stdin.isatty():
         return click.confirm(f"Remove {len(unused)}?", default=False)
-    click.echo("nothing was removed: say --yes, or call it on a terminal", err=True)
+    say("nothing was removed: say --yes, or call it on a terminal", err=True)
     return False
 
 
 def _report(removals: Sequence[Removal]) -> None:
     gone = [removal.copy for removal in removals if not removal.why]
-    click.echo(f"removed {len(gone)} of {len(removals)}, {size_text(sum(copy.size for copy in gone))}")
+    say(f"removed {len(gone)} of {len(removals)}, {size_text(sum(copy.size for copy in gone))}")
     for removal in removals:
         if removal.why:
-            click.echo(
-                f"kept {removal.copy.name or removal.copy.identity} on {removal.copy.place}: {removal.why}", err=True
-            )
+            say(f"kept {removal.copy.name or removal.copy.identity} on {removal.copy.place}: {removal.why}", err=True)
 
 
 def _document(unused: Sequence[Copy], removals: Sequence[Removal], agreed: bool) -> dict[str, Any]:

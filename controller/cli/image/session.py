@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-import click
-
 from controller.cli.image.terminal import ask, edit, shell
 from controller.cli.image.workcopy import WorkingCopy
+from controller.cli.output import say
 from controller.containers.trials import ContainerRun
 from controller.model.digests import short
 from controller.model.errors import ControllerError
@@ -78,7 +77,7 @@ class Session:
             with ExitStack() as kept:
                 stuck = self._attempt(kept)
                 if stuck is None:
-                    click.echo(f"image {self._name}: all passes")
+                    say(f"image {self._name}: all passes")
                     if self._offer():
                         return True
                 match self._menu(stuck):
@@ -139,7 +138,7 @@ class Session:
     def _menu(self, stuck: Stuck | None) -> Next:
         """Let the person look and edit; return what they want next."""
         if stuck is not None:
-            click.echo(f"\n{stuck.message}")
+            say(f"\n{stuck.message}")
         show = True
         while True:
             if show:
@@ -153,7 +152,7 @@ class Session:
                     case "t":
                         return Next.AGAIN
                     case "s" if stuck is not None and stuck.inside is not None:
-                        click.echo(f"in {stuck.inside_what}")
+                        say(f"in {stuck.inside_what}")
                         shell(stuck.inside)
                     case "e" if self._copy.dockerfile is not None:
                         edit(self._copy.place(self._copy.dockerfile))
@@ -166,17 +165,17 @@ class Session:
                     case "l" if stuck is not None and stuck.log is not None:
                         _show_log(stuck.log)
                     case "d":
-                        click.echo(self._copy.diff() or "nothing has changed")
+                        say(self._copy.diff() or "nothing has changed")
                     case "c" if stuck is None:
                         if self._offer():
                             return Next.DONE
                     case _:
-                        click.echo(f"there is no {typed!r} here" if typed else "q leaves")
+                        say(f"there is no {typed!r} here" if typed else "q leaves")
                         show = not typed
             except ControllerError as error:
-                click.echo(f"{error.reason}: {error.message}")
+                say(f"{error.reason}: {error.message}")
             except OSError as error:
-                click.echo(f"{error.filename or self._copy.root}: {error.strerror}")
+                say(f"{error.filename or self._copy.root}: {error.strerror}")
 
     def _show_menu(self, stuck: Stuck | None) -> None:
         copy = self._copy
@@ -194,11 +193,11 @@ class Session:
         if stuck is None:
             rows.append(("c", f"commit to {self._branch}"))
         rows.append(("q", "quit"))
-        click.echo("\n".join(f"  {key}  {what}" for key, what in rows))
+        say("\n".join(f"  {key}  {what}" for key, what in rows))
 
     def _edit_another(self) -> None:
         files = self._copy.files
-        click.echo("\n".join(f"{number:4}  {path}" for number, path in enumerate(files, 1)))
+        say("\n".join(f"{number:4}  {path}" for number, path in enumerate(files, 1)))
         typed = ask("number, or the path of a new file in the build context: ")
         if not typed:
             return
@@ -206,36 +205,36 @@ class Session:
             edit(self._copy.place(files[int(typed) - 1]))
             return
         if typed.isdecimal():
-            click.echo(f"there is no file {typed}")
+            say(f"there is no file {typed}")
             return
         try:
             edit(self._copy.place(self._copy.add(typed)))
         except ValueError as error:
-            click.echo(str(error))
+            say(str(error))
 
     def _offer(self) -> bool:
         """Show the change and commit it if the person wants that; return whether nothing is left to be done."""
         diff = self._copy.diff()
         if not diff:
-            click.echo("nothing has changed, so there is nothing to commit")
+            say("nothing has changed, so there is nothing to commit")
             return True
-        click.echo(diff)
+        say(diff)
         if (ask(f"Commit this to {self._branch}? [y/N] ") or "").lower() not in ("y", "yes"):
             return False
         try:
             self._commit(self._copy)
         except ControllerError as error:
-            click.echo(f"not committed: {error.reason}: {error.message}")
+            say(f"not committed: {error.reason}: {error.message}")
             return False
         return True
 
 
 def _show(piece: bytes) -> None:
-    click.echo(piece.decode("utf-8", "replace"), nl=False)
+    say(piece.decode("utf-8", "replace"), nl=False)
 
 
 def _show_log(log: Path) -> None:
     lines = log.read_text(errors="replace").splitlines()
     if len(lines) > _MOST_SHOWN:
-        click.echo(f"({len(lines) - _MOST_SHOWN} more lines before these: {log})")
-    click.echo("\n".join(lines[-_MOST_SHOWN:]))
+        say(f"({len(lines) - _MOST_SHOWN} more lines before these: {log})")
+    say("\n".join(lines[-_MOST_SHOWN:]))

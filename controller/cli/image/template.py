@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controller.cli.options import output_option
+from controller.cli.output import say
 
 if TYPE_CHECKING:
     from controller.model.files import FileSet
@@ -187,7 +188,5 @@ def _write(made: Scaffold, name: str, out: Path, *, force: bool, output: str) ->
         print_json({"image": name, "written": [str(path) for path in sorted(targets)]})
         return
     for path in sorted(targets):
-        click.echo(f"wrote {path}")
-    click.echo(
-        f"Next: edit the files below {out / name}, put 'image: {name}' into a job, run controller validate, commit."
-    )
+        say(f"wrote {path}")
+    say(f"Next: edit the files below {out / name}, put 'image: {name}' into a job, run controller validate, commit.")

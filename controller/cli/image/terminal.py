@@ -9,8 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
+from controller.cli.output import say
 from controller.containers.trials import ContainerRun, shell_argv
 
 EDITORS = ("sensible-editor", "nano", "vim", "vi", "emacs", "ed")
@@ -24,7 +23,7 @@ def ask(question: str) -> str | None:
     except EOFError:
         return None
     except (KeyboardInterrupt, UnicodeDecodeError):
-        click.echo()
+        say()
         return ""
 
 
@@ -34,33 +33,33 @@ def edit(path: Path) -> None:
     try:
         argv = shlex.split(given) if given else []
     except ValueError as error:
-        click.echo(f"EDITOR cannot be read ({error}): {given}")
+        say(f"EDITOR cannot be read ({error}): {given}")
         return
     argv = argv or [name for name in EDITORS if shutil.which(name)][:1]
     if not argv:
-        click.echo(f"there is no editor ({', '.join(EDITORS)}); set EDITOR, or edit {path} in another terminal")
+        say(f"there is no editor ({', '.join(EDITORS)}); set EDITOR, or edit {path} in another terminal")
         return
     code = _run([*argv, str(path)])
     if code:
-        click.echo(f"{argv[0]} ended with exit code {code}; {path} is as it left it")
+        say(f"{argv[0]} ended with exit code {code}; {path} is as it left it")
 
 
 def shell(run: ContainerRun) -> None:
     """Open a shell in a container and wait for its end."""
     if shutil.which("docker") is None:
-        click.echo("a shell needs the docker command, which is not there; install docker-cli")
+        say("a shell needs the docker command, which is not there; install docker-cli")
         return
-    click.echo("exit, or Ctrl+D, comes back here.")
+    say("exit, or Ctrl+D, comes back here.")
     if _run(shell_argv(run)) == _DOCKER_FAILED:
-        click.echo("docker could not start the container; its message is above")
+        say("docker could not start the container; its message is above")
 
 
 def _run(argv: Sequence[str]) -> int:
     try:
         return subprocess.run(argv, check=False).returncode
     except KeyboardInterrupt:
-        click.echo()
+        say()
         return 0
     except OSError as error:
-        click.echo(f"{argv[0]}: {error.strerror}")
+        say(f"{argv[0]}: {error.strerror}")
         return 0

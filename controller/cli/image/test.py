@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controller.cli.options import Given, output_option, repository_options
+from controller.cli.output import say
 
 if TYPE_CHECKING:
     from controller.model.images import Image
@@ -42,7 +43,7 @@ def command(given: Given, name: str, keep: bool, output: str) -> None:
         stream.buffer.write(piece)
         stream.flush()
 
-    with open_reconciler(settings, say=lambda key, text: click.echo(f"  {text}", err=True)) as reconciler:
+    with open_reconciler(settings, say=lambda key, text: say(f"  {text}", err=True)) as reconciler:
         desired = reconciler.newest()
         image = image_named(desired, name)
         if image.test is None:
@@ -75,6 +76,6 @@ def _tell(image: Image, trial: Trial, kept: Path | None, output: str) -> None:
         )
         return
     word = "passed its test" if trial.passed else f"did not pass its test: {trial.message.splitlines()[0].rstrip(':')}"
-    click.echo(f"image {image.name} {word}", err=True)
+    say(f"image {image.name} {word}", err=True)
     if kept is not None:
-        click.echo(f"the clone and what the test has written: {kept}", err=True)
+        say(f"the clone and what the test has written: {kept}", err=True)
