@@ -87,9 +87,9 @@ def _run() -> int:
     except click.exceptions.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            say(error.ctx.get_usage(), err=True)
-        say(f"Error: {error.format_message()}", err=True)
+        said = io.StringIO()
+        error.show(said)
+        say(said.getvalue(), err=True, nl=False)
         return USAGE
     except ControllerError as error:
         return _failed(error)
