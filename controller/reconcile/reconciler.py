@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import structlog
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
-from controller.model.conditions import TERMINAL, ResourceStatus
-from controller.model.documents import to_document
+from controller.model.conditions import ResourceStatus
 from controller.model.errors import ControllerError, NotOursError, TransientError
 from controller.model.failpoints import failpoint
 from controller.model.leases import Choice
@@ -27,12 +25,12 @@ from controller.reconcile.applying import apply
 from controller.reconcile.buildlogs import newest_logs
 from controller.reconcile.clients import Clients
 from controller.reconcile.commits import Commits
-from controller.reconcile.earlier import approved, clockworks, descends, earlier_statuses, let_go, remember_let_go
+from controller.reconcile.earlier import approved, clockworks, descends, earlier_statuses, let_go
 from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.heartbeats import Heartbeats
 from controller.reconcile.leases import Leasing
-from controller.reconcile.ledger import add_ends, ends_for, keep, read_ledger, writer
-from controller.reconcile.looking import last_looks, remember
+from controller.reconcile.ledger import ends_for, read_ledger, writer
+from controller.reconcile.looking import last_looks
 from controller.reconcile.memory import read_memory, remember_tip
 from controller.reconcile.outcomes import with_outcomes
 from controller.reconcile.owning import own_clusters
@@ -44,14 +42,15 @@ from controller.reconcile.reporting import report
 from controller.reconcile.schedules import with_ticks
 from controller.reconcile.settings import Settings
 from controller.reconcile.sites import Sites
-from controller.reconcile.source import standings_of, with_last_good
+from controller.reconcile.source import with_last_good
 from controller.reconcile.standings import remember_specs
-from controller.reconcile.submitting import latest_submits, remember_submits
+from controller.reconcile.submitting import latest_submits
 from controller.reconcile.survey import clusters_in_use, survey
 from controller.reconcile.trials import trials_of
 from controller.reconcile.upkeep import Removal, StockTaking, clear, take_stock
 from controller.reconcile.workplaces import sweep, sweep_unknown
 from controller.reconcile.workshop import Workshop
+from controller.reconcile.writing import write_ends, write_seen
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import StatusBranch
 from controller.store.journal import Journal
@@ -206,19 +205,7 @@ class Reconciler:
         ahead = self.look_ahead()
         self._keep_lease(ahead)
         log.info("pass_planned", commit=ahead.desired.commit, actions=len(ahead.plan.actions))
-        failpoint("look.remember.before")
-        remember(ahead.sight, self._journal, before=ahead.before, now=self._clock())
-        ahead.sites.save(ahead.leasing.ruling.lease.sites)
-        self._journal.save_runs(to_keep(ahead.plan.recalled, ahead.desired, ahead.sight.observed))
-        keep(ahead.ledger, self._journal)
-        remember_let_go(self._journal, ahead.plan.let_go)
-        times = {name: asdict(clockwork) for name, clockwork in ahead.clockworks.items()}
-        self._journal.save_fact("clockworks", json.dumps(times))
-        self._journal.save_fact(PINS, self._pins.saved())
-        remember_submits(self._journal, ahead.history.submits, now=self._clock())
-        # Before anything is done: what a pass begins and does not live to report needs its last good spec.
-        self._journal.save_resources(standings_of(ahead.desired), forget=())
-        failpoint("look.remember.after")
+        write_seen(ahead, self._journal, pins=self._pins.saved(), now=self._clock())
         ahead = own_clusters(ahead, self._client_of(ahead.desired), now=self._clock())
         # What a person said counts for the pass in which it was said.
         self.settings = replace(self.settings, choice=Choice.NONE)
@@ -353,14 +340,7 @@ class Reconciler:
     def _report(
         self, ahead: Prospect, statuses: tuple[ResourceStatus, ...]
     ) -> tuple[str | None, ControllerError | None]:
-        # The tasks are in the runs: of what was said before, only the conditions' times are asked for.
-        conditions = {status.key: replace(status, tasks=()) for status in statuses}
-        if conditions != ahead.history.statuses:
-            self._journal.save_statuses({key: json.dumps(to_document(each)) for key, each in conditions.items()})
-        # Those that ended in this pass are missing there; these may tell more than their entries.
-        seen, before = ahead.sight.records.values(), ahead.before
-        changed = [each for each in seen if each.state in TERMINAL and before.get(each.id) != each]
-        add_ends(self._journal, changed, ahead.memory.statuses, instance=self._clients.instance)
+        write_ends(ahead, self._journal, statuses, instance=self._clients.instance)
         try:
             commit = report(
                 self.mirror,
