@@ -161,11 +161,13 @@ class Lab:
         """Return how often each job's command was executed, whoever asked for it."""
         return Counter(run.partition("/")[0] for run in self.site.executions())
 
-    def purge_runs(self) -> None:
-        """Lose what the cluster has of runs: scratch is purged."""
-        for owner in Path(self.site.workdir).glob("*/owner.json"):
-            for name in ("runs", "control", "submissions", "spool"):
-                shutil.rmtree(owner.parent / name, ignore_errors=True)
+    def purge_runs(self, *jobs: str) -> None:
+        """Lose what the cluster has of runs, or of some jobs' alone: scratch is purged."""
+        places = [f"{kind}/{job}" for kind in ("runs", "control") for job in jobs]
+        self._delete([f"*/{place}" for place in places or ("runs", "control", "submissions", "spool")])
+
+    def _delete(self, patterns: list[str]) -> None:
+        self.site.shell(f"cd {self.site.workdir} && rm -rf {' '.join(patterns)}")
 
     def cancelled(self) -> list[str]:
         """Return the jobs that the scheduler has seen cancelled."""
@@ -221,6 +223,15 @@ class Person:
     def lose_state(self) -> None:
         """Lose the journal and the mirror: a new machine, a disk that died."""
         shutil.rmtree(self.state_dir)
+
+    def back_up(self) -> None:
+        """Copy the state directory, as it is now."""
+        shutil.copytree(self.state_dir, f"{self.state_dir}.backup", symlinks=True)
+
+    def restore(self) -> None:
+        """Put the copy in the place of the state directory."""
+        self.lose_state()
+        shutil.copytree(f"{self.state_dir}.backup", self.state_dir, symlinks=True)
 
     def works_as(self, account: str) -> None:
         """Have another account on the cluster."""

@@ -46,6 +46,13 @@ class SlurmLab(Lab):
         """Return the jobs that SLURM has seen cancelled."""
         return [job.name for job in self.there.jobs(self.instance) if job.state.startswith("CANCEL")]
 
+    def running(self) -> int:
+        """Return how many jobs SLURM has running."""
+        return len([job for job in self.there.queue(self.instance) if job.state == "RUNNING"])
+
+    def _delete(self, patterns: list[str]) -> None:
+        self.there.shell(f"cd {self.there.workdir} && rm -rf {' '.join(patterns)}")
+
     @property
     def instance(self) -> str:
         """The only one in the work directory; the version before has no record of it."""

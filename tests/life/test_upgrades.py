@@ -112,6 +112,7 @@ def test_an_upgrade_from_the_version_before(lab: Lab, before: Path, state: str) 
     finish(lab, ada)
 
 
+@pytest.mark.sandbox
 def test_an_upgrade_from_the_version_before_on_slurm(slurm_lab: SlurmLab, before: Path) -> None:
     """The same with SLURM, over SSH, and the state directory lost on the way; no job is submitted for what runs."""
     ada = at_work(slurm_lab, before)
