@@ -61,15 +61,16 @@ def look(
     records: Mapping[str, RunRecord],
     vet: Callable[[Seen], tuple[Seen, Mapping[str, RunRecord]]] | None = None,
     anew: Collection[str] = (),
+    whole: Collection[str] = (),
     carried: Carried | None = None,
     directories: Callable[[Mapping[str, RunRecord]], Mapping[str, tuple[str, ...]]] = lambda records: {},
 ) -> Sight:
     """Look at everything once, all clusters at the same time. Writes nothing.
 
     ``vet`` replaces what was seen of a cluster that may not be acted on, before anything is concluded from it, and
-    returns the records with where each run is. ``anew`` names clusters whose versions and limits are asked for anew;
-    ``carried`` says what runs count for that were begun under other names, ``directories`` which of the runs'
-    directories are asked for (place -> ``RUN PATH`` of each).
+    returns the records with where each run is. ``anew`` names clusters whose versions and limits are asked for anew,
+    ``whole`` those where every run is read; ``carried`` says what runs count for that were begun under other names,
+    ``directories`` which of the runs' directories are asked for (place -> ``RUN PATH`` of each).
     """
     carried = carried or Carried(desired)
     metrics = {name: job.results.metrics for job in desired.jobs.values() for name in (*job.was, job.name)}
@@ -88,6 +89,7 @@ def look(
             _outputs_on(name, records, metrics),
             needed.get(name, ()),
             anew=name in anew,
+            whole=name in whole,
         )
         for name in names
     }
@@ -256,6 +258,7 @@ def _ask_of(
     directories: tuple[str, ...],
     *,
     anew: bool,
+    whole: bool,
 ) -> _Ask:
     known = json.loads(journal.fact(f"facts:{name}") or "{}")
     asked_at = known.pop("at", None)
@@ -264,7 +267,7 @@ def _ask_of(
     unclear = [r for r in active if r.missing_since is not None or r.job_id is None or r.state is TaskState.UNKNOWN]
     # A person is about to mend a PATH in which no container program was found.
     unboxed = known.get("container_version") == "" and any(not isinstance(i.origin, SifFile) for i in images)
-    scanned = journal.fact(f"scanned:{name}") == "1"
+    scanned = journal.fact(f"scanned:{name}") == "1" and not whole
     want = Look(
         acknowledged=tuple(json.loads(journal.fact(f"acknowledged:{name}") or "[]")),
         aside=tuple(json.loads(journal.fact(f"aside:{name}") or "[]")),

@@ -14,7 +14,7 @@ from controller.model.runs import RunRecord
 from controller.model.sites import is_former
 from controller.planning.carried import Carried, told_in
 from controller.planning.history import History
-from controller.planning.results import unread
+from controller.planning.results import unread as unread_metrics
 from controller.reconcile.clients import Clients
 from controller.reconcile.leases import Leasing
 from controller.reconcile.looking import Seen, Sight, look
@@ -29,7 +29,7 @@ def clusters_in_use(records: Mapping[str, RunRecord], desired: Desired) -> set[s
         record.where
         for record in records.values()
         if not is_former(record.where)
-        and (record.state in ACTIVE or (record.run.job in desired.jobs and unread(record.result_faults)))
+        and (record.state in ACTIVE or (record.run.job in desired.jobs and unread_metrics(record.result_faults)))
     }
 
 
@@ -53,6 +53,7 @@ def survey(
     """
     carried = Carried(desired, told_in(known.published))
     records = carried.records(records)
+    whole: frozenset[str] = frozenset()
     while True:
         clients.instance = leasing.instance
         records = sites.placed(records, desired)
@@ -70,11 +71,24 @@ def survey(
             records=records,
             vet=vet,
             anew=sites.reached_anew(desired),
+            whole=whole,
             carried=carried,
             directories=partial(_directories, desired, known),
         )
         if leasing.settled() and sites.settled():
-            return desired, sight
+            unread = _with_unknown_runs(sight) - whole
+            if not unread:
+                return desired, sight
+            whole |= unread
+
+
+def _with_unknown_runs(sight: Sight) -> frozenset[str]:
+    """Return the clusters with runs that another controller began, or this one before an old backup was put back.
+
+    What they count for has to be known before anything is planned: under another name, recipe or root than theirs no
+    claim would keep the same work from being begun again.
+    """
+    return frozenset(name for name in sight.strangers if sight.observed.clusters[name].scanned is None)
 
 
 def _directories(desired: Desired, known: History, records: Mapping[str, RunRecord]) -> Mapping[str, tuple[str, ...]]:

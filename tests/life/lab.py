@@ -225,7 +225,8 @@ class Person:
         shutil.rmtree(self.state_dir)
 
     def back_up(self) -> None:
-        """Copy the state directory, as it is now."""
+        """Copy the state directory, as it is now, in the place of an older copy."""
+        shutil.rmtree(f"{self.state_dir}.backup", ignore_errors=True)
         shutil.copytree(self.state_dir, f"{self.state_dir}.backup", symlinks=True)
 
     def restore(self) -> None:
