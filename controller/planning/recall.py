@@ -1,8 +1,8 @@
 """What ledger and status branch say where this pass knows less: runs as they were published, laid over the records.
 
 A pass may know less than the one before: the journal is new, a cluster does not answer, a scan failed. It must not
-unsay what is known. A published end counts until a record of this controller says an end as well; a published run that
-was under way counts as Unknown until the cluster was seen whole. Must not plan or judge.
+unsay what is known. A published end counts until a record of this controller says an end as well, and success for good;
+a published run that was under way counts as Unknown until the cluster was seen whole. Must not plan or judge.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Published:
 def recalled(desired: Desired, observed: Observed, history: History) -> dict[str, RunRecord]:
     """Return by id the runs of which the branch or the ledger knows more than the records: those to lay over them.
 
-    Ends count for the digests that are asked for. Runs under way count for every digest, as they hold an allocation.
+    Ends count for the digests that are asked for, and successes for runs that seem to be under way. What is published
+    as under way counts for every digest, as it holds an allocation.
     The ledger is for good; a status, which has one attempt of each task, tells more of that.
     """
     latest = latest_by_task(history.runs.values())
@@ -47,12 +48,17 @@ def recalled(desired: Desired, observed: Observed, history: History) -> dict[str
         if own is None or own.run.attempt < run.attempt:
             record = _anew(told)
         elif own.run.attempt == run.attempt:
-            record = _with_results(own, told) if own.state in TERMINAL else _laid_over(own, told)
+            record = _with_results(own, told) if _counts(own, told) else _laid_over(own, told)
         else:
             record = None
         if record is not None and _outranks(record, found.get(run.id)):
             found[record.id] = record
     return found
+
+
+def _counts(own: RunRecord, told: Published) -> bool:
+    """Whether an end of our own counts: not another one than success where success was published."""
+    return own.state is TaskState.SUCCEEDED or (own.state in TERMINAL and told.entry.state is not TaskState.SUCCEEDED)
 
 
 def _outranks(record: RunRecord, before: RunRecord | None) -> bool:
@@ -126,12 +132,15 @@ def _cluster_of(job: str, status: ResourceStatus, desired: Desired) -> str:
 
 
 def _ended(desired: Desired, observed: Observed, history: History) -> Iterator[Published]:
-    """Yield the ends of this instance's runs at the digests that are asked for."""
+    """Yield the ends of this instance's runs at digests that are asked for, and successes of what seems under way."""
     wanted = {(task.job, task.key, task.digest) for job in desired.jobs.values() for task in job.tasks}
+    active = {(each.run.job, each.run.key, each.run.digest) for each in history.runs.values() if each.state in ACTIVE}
     carried = Carried(desired)
     for end in history.ends:
         run = carried.run(end.run)
-        if end.instance != history.instance or (run.job, run.key, run.digest) not in wanted:
+        place = (run.job, run.key, run.digest)
+        counts = place in wanted or (end.state is TaskState.SUCCEEDED and place in active)
+        if end.instance != history.instance or not counts:
             continue
         entry = TaskStatus(
             id=run.task_id,

@@ -254,3 +254,19 @@ def test_a_run_that_made_no_file_is_not_gone(lab: Lab) -> None:
     ada = lab.person("ada")
     ada.passes_until({"done": "Succeeded", "use": "Succeeded"})
     assert lab.executions() == Counter(done=1, use=1)
+
+
+@pytest.mark.parametrize("state", ["kept", "lost"])
+def test_a_purge_that_leaves_submissions_makes_nothing_of_an_end(lab: Lab, ada: Person, state: str) -> None:
+    """They look like runs under way: with the journal lost nothing is cancelled, and a revert finds the success."""
+    before = changed(lab)
+    ada.passes_until(DONE)
+    lab.purge_runs("done")
+    if state == "lost":
+        ada.lose_state()
+    assert ada.one_pass()["actions"] == []
+    lab.git("checkout", "-q", before, "--", ".")
+    lab.commit({})
+    assert ada.one_pass()["actions"] == []
+    assert ada.states() == DONE
+    assert lab.executions() == Counter(done=2)
