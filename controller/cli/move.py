@@ -14,10 +14,13 @@ from controller.cli.options import Given, output_option, repository_options
 from controller.cli.output import say
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from controller.reconcile.moving import Step
     from controller.reconcile.passes import Prospect
     from controller.reconcile.reconciler import Reconciler
     from controller.reconcile.settings import Settings
+    from controller.store.journal import Journal
 
 
 @click.command(name="move")
@@ -102,7 +105,7 @@ def _split(settings: Settings, source: Path, jobs: tuple[str, ...], *, yes: bool
     from controller.model.leases import Choice
     from controller.model.resources import owner_of
     from controller.reconcile.leases import instance_in_force
-    from controller.reconcile.moving import Step, take_runs
+    from controller.reconcile.moving import Step
     from controller.reconcile.sites import Sites
     from controller.store.journal import Journal
 
@@ -131,12 +134,38 @@ def _split(settings: Settings, source: Path, jobs: tuple[str, ...], *, yes: bool
                 mine = ahead.leasing.instance
                 steps = [Step(what="runs", was=f"instance {other}", now=f"instance {mine}", runs=runs)] if runs else []
                 if yes and runs:
-                    reconciler.take_over(ahead)
-                    ours = reconciler.hands(ahead.desired).journal
-                    take_runs(ahead.sites, ours, theirs, here, instance=mine, other=other)
+                    _take(reconciler, ahead, replace(settings, state_dir=source), theirs, here, other)
                 return steps, yes
         finally:
             theirs.close()
+
+
+def _take(
+    reconciler: Reconciler, ahead: Prospect, old: Settings, theirs: Journal, jobs: Collection[str], other: str
+) -> None:
+    """Follow the runs, and publish in both repositories that it is so: a state directory may be lost."""
+    from controller.cli.composition import open_mirror
+    from controller.model.leases import Choice
+    from controller.reconcile.leases import spot_in_force
+    from controller.reconcile.moving import leasing_of, take_runs
+
+    spot = spot_in_force(theirs)
+    old = replace(
+        old, repo=spot.address, path=spot.path, branch=spot.branch or None, instance=other, configured_instance=False
+    )
+    old = replace(old, choice=Choice.NONE)
+    reconciler.take_over(ahead)
+    take_runs(
+        ahead.sites,
+        reconciler.hands(ahead.desired).journal,
+        theirs,
+        jobs,
+        instance=ahead.leasing.instance,
+        other=other,
+        give=lambda runs: leasing_of(old, open_mirror(old), theirs, other).give(runs),
+    )
+    reconciler.settings = replace(reconciler.settings, choice=Choice.NONE)
+    reconciler.publish(reconciler.look_ahead())
 
 
 def _show(steps: list[Step], *, done: bool, output: str) -> None:

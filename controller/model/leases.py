@@ -57,6 +57,9 @@ class Lease:
     """Cluster -> account that the jobs run under."""
     sites: Whereabouts = NOWHERE
     """Where the clusters are, and where runs are beside them; on the status branch only."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Run that was under way at a split of the repository -> instance that follows it since; on the status branch only.
+    Never forgotten: whoever reads it must not cancel the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,8 @@ def lease_text(lease: Lease) -> str:
     }
     if lease.sites != NOWHERE:
         document["sites"] = whereabouts_document(lease.sites)
+    if lease.given:
+        document["given"] = dict(sorted(lease.given.items()))
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -100,12 +105,14 @@ def read_lease(text: str | bytes) -> Lease:
     accounts = document.get("accounts", {})
     if not isinstance(accounts, dict):
         raise ValueError("accounts must be an object")
+    given = document.get("given")
     return Lease(
         instance=_text(document, "instance"),
         spot=_spot(document),
         since=_text(document, "since", ""),
         accounts={str(name): str(account) for name, account in accounts.items()},
         sites=read_whereabouts(document.get("sites")),
+        given={run: str(to) for run, to in given.items() if to} if isinstance(given, dict) else {},
     )
 
 

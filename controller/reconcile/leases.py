@@ -15,7 +15,7 @@ from functools import cached_property
 import structlog
 
 from controller.clusters.cluster import ClusterClient
-from controller.model.errors import ControllerError, NotOursError, TransientError
+from controller.model.errors import ControllerError, NotOursError, StalledError, TransientError
 from controller.model.failpoints import failpoint
 from controller.model.leases import (
     Choice,
@@ -157,7 +157,40 @@ class Leasing:
         ours = self.recorded is not None and self.recorded.instance == self.instance
         return self.recorded.sites if ours and self.recorded is not None else NOWHERE
 
-    def keep(self, observations: Iterable[ClusterObservation], sites: Whereabouts, *, now: float, acting: bool) -> None:
+    @property
+    def published_given(self) -> Mapping[str, str]:
+        """Runs that another instance follows since a split, by the status branch: run -> that instance."""
+        ours = self.recorded is not None and self.recorded.instance == self.instance
+        return self.recorded.given if ours and self.recorded is not None else {}
+
+    def give(self, runs: Mapping[str, str]) -> None:
+        """Write down on the status branch which runs another instance follows from now on. The journal is not changed.
+
+        Raises:
+            StalledError: the branch has no record of this instance.
+            ControllerError: it could not be written.
+        """
+        if self.recorded is None or self.recorded.instance != self.instance or self.recorded.spot is None:
+            raise StalledError(
+                "StatusBranchUnknown", f"no status branch of instance {self.instance} is known: run a pass of it first"
+            )
+        lease = replace(self.recorded, given={**self.recorded.given, **runs})
+        self._branch.write(
+            {},
+            message=f"Runs of {lease.instance} are followed elsewhere",
+            trailers=self._trailers(),
+            added=lambda tip: self._files(lease),
+        )
+
+    def keep(
+        self,
+        observations: Iterable[ClusterObservation],
+        sites: Whereabouts,
+        *,
+        now: float,
+        acting: bool,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
         """Write the lease down, on the status branch where it is new there and in the journal, before anything acts.
 
         Raises:
@@ -168,7 +201,8 @@ class Leasing:
             if seen.reachable and seen.facts is not None and seen.facts.user and not is_former(seen.cluster):
                 accounts[seen.cluster] = seen.facts.user
         since = self.ruling.lease.since or datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        lease = replace(self.ruling.lease, accounts=accounts, since=since, sites=sites)
+        given = {**(given or {}), **self.published_given}
+        lease = replace(self.ruling.lease, accounts=accounts, since=since, sites=sites, given=given)
         self.ruling = replace(self.ruling, known=replace(self.ruling.known, lease=lease))
         there = self.recorded
         new = there is None or (there.instance, there.spot) != (lease.instance, lease.spot)
@@ -185,8 +219,15 @@ class Leasing:
         failpoint("lease.recorded")
 
     def files(self) -> Mapping[str, bytes]:
-        """Return the record as a file of the status branch."""
-        return {RECORD: lease_text(self.ruling.lease).encode()}
+        """Return the record as a file of the status branch, on top of what was fetched of it last."""
+        return self._files(self.ruling.lease)
+
+    def _files(self, lease: Lease) -> Mapping[str, bytes]:
+        now = self._record()
+        if now is not None and now.instance == lease.instance:
+            # Another process may have given runs away since the branch was read.
+            lease = replace(lease, given={**lease.given, **now.given})
+        return {RECORD: lease_text(lease).encode()}
 
     def check(self) -> None:
         """See that nobody else has written another record on the status branch since it was read.
@@ -212,11 +253,12 @@ class Leasing:
         inherited = self.is_new
         try:
             self._branch.write(
-                {RECORD: lease_text(lease).encode()},
+                {},
                 message=f"Instance {lease.instance}",
                 trailers=self._trailers(),
                 remove=obsolete(self._branch.read(), {}) if inherited else (),
                 check=self.check,
+                added=lambda tip: self._files(lease),
             )
         except ControllerError as error:
             # Nothing says otherwise there: journal and clusters have it, and the report of each pass tries again.
@@ -301,6 +343,19 @@ def instance_in_force(journal: Journal) -> str | None:
     return None if text is None else _from_fact(text).lease.instance
 
 
+def spot_in_force(journal: Journal) -> Spot:
+    """Return what the instance of a journal follows, of which ``instance_in_force`` knows the name.
+
+    Raises:
+        StalledError: it is not written down.
+    """
+    text = journal.fact(FACT)
+    spot = None if text is None else _from_fact(text).lease.spot
+    if spot is None:
+        raise StalledError("StateDirectoryUnknown", "what it follows is not known: run a pass with it first")
+    return spot
+
+
 def _newest_first(records: Iterable[RunRecord]) -> list[RunRecord]:
     return sorted(records, key=lambda record: record.intended_at, reverse=True)
 
@@ -319,7 +374,7 @@ def _instances(run_dirs: Iterable[str | None]) -> Counter[str]:
 def _fact(known: Known) -> str:
     document = asdict(known)
     # The journal has them as a fact of their own.
-    del document["lease"]["sites"]
+    del document["lease"]["sites"], document["lease"]["given"]
     return json.dumps(document)
 
 

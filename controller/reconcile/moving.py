@@ -6,16 +6,22 @@ crash it does what is left.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from controller.model.conditions import ACTIVE
 from controller.model.errors import StalledError
 from controller.model.failpoints import failpoint
+from controller.model.leases import read_lease
 from controller.model.runs import RunRecord
 from controller.model.sites import cluster_in, instance_in, is_former, root_of
+from controller.reconcile.leases import Leasing
 from controller.reconcile.passes import Prospect
+from controller.reconcile.settings import Settings
 from controller.reconcile.sites import Sites
 from controller.repository.identity import same_repository
+from controller.repository.mirror import Mirror
+from controller.repository.statusbranch import RECORD, StatusBranch
 from controller.store.journal import Journal
 
 
@@ -94,10 +100,20 @@ def write_sites(ahead: Prospect, journal: Journal, *, carry: Collection[str], le
     sites.save(sites.whereabouts({**records, **changed}.values()))
 
 
-def take_runs(sites: Sites, ours: Journal, theirs: Journal, jobs: Collection[str], *, instance: str, other: str) -> int:
-    """Follow from now on the runs that another instance has of these jobs; return how many there are.
+def take_runs(
+    sites: Sites,
+    ours: Journal,
+    theirs: Journal,
+    jobs: Collection[str],
+    *,
+    instance: str,
+    other: str,
+    give: Callable[[Mapping[str, str]], None],
+) -> None:
+    """Follow from now on the runs that another instance has of these jobs.
 
     ``theirs`` is the journal of ``other``; its runs stay in that instance's directories, and it never cancels them.
+    ``give`` writes that on its status branch (run -> instance), before anybody else follows them.
     """
     known = ours.runs()
     there = Sites(theirs, sites.whereabouts(()), other)
@@ -114,11 +130,34 @@ def take_runs(sites: Sites, ours: Journal, theirs: Journal, jobs: Collection[str
             taken.append(replace(record, site=site.key, given=""))
         given.append(replace(record, given=instance))
     failpoint("move.before")
+    if active := {record.id: record.given for record in given if record.state in ACTIVE}:
+        give(active)
+    failpoint("move.given")
     sites.save(sites.whereabouts([*known.values(), *taken]))
     ours.save_runs(taken)
     failpoint("move.taken")
     theirs.save_runs(given)
-    return len(given)
+
+
+def leasing_of(settings: Settings, mirror: Mirror, journal: Journal, other: str) -> Leasing:
+    """Return the lease of another instance by its own status branch, which its mirror knows; it is fetched anew."""
+    branch = _status_branch_of(mirror, other) or settings.status_branch
+    mirror.fetch(branch)
+    return Leasing(settings, mirror, journal, StatusBranch(mirror, branch))
+
+
+def _status_branch_of(mirror: Mirror, instance: str) -> str | None:
+    heads = "refs/heads/"
+    with mirror.reading() as repo:
+        names = [name.removeprefix(heads) for name in repo.references if name.startswith(heads)]
+    for name in names:
+        try:
+            text = StatusBranch(mirror, name).top_file(RECORD)
+            if text is not None and read_lease(text).instance == instance:
+                return name
+        except ValueError:
+            continue
+    return None
 
 
 def _of_the_lease(ahead: Prospect) -> Iterator[Step]:

@@ -37,7 +37,7 @@ from controller.reconcile.owning import own_clusters
 from controller.reconcile.passes import PassResult, Prospect
 from controller.reconcile.pins import PINS, Pins
 from controller.reconcile.publishing import clear_leftovers
-from controller.reconcile.removal import with_on_remove
+from controller.reconcile.removal import given_in, with_given, with_on_remove
 from controller.reconcile.reporting import report
 from controller.reconcile.schedules import with_ticks
 from controller.reconcile.settings import Settings
@@ -143,6 +143,7 @@ class Reconciler:
         records = with_on_remove(
             sight.records, desired, memory.spec_commit, self.commits.tree_or_none, self.commits.load
         )
+        records = with_given(records, leasing.published_given)
         sight = replace(sight, records=records)
         history = History(
             runs=sight.records,
@@ -308,6 +309,7 @@ class Reconciler:
             ahead.sites.whereabouts(ahead.sight.records.values()),
             now=self._clock(),
             acting=bool(ahead.plan.actions),
+            given=given_in(ahead.sight.records),
         )
 
     def take_over(self, ahead: Prospect) -> None:
@@ -322,6 +324,19 @@ class Reconciler:
         for name, seen in after.items():
             if before[name].reachable and not seen.reachable:
                 raise TransientError(seen.error_reason, seen.error)
+
+    def publish(self, ahead: Prospect) -> None:
+        """Write down and report what is known, as a pass does that has nothing to do.
+
+        Raises:
+            ControllerError: it could not be published; done again it does the rest.
+        """
+        self._keep_lease(ahead)
+        write_seen(ahead, self._journal, pins=self._pins.saved(), now=self._clock())
+        failpoint("move.report.before")
+        _, error = self._report(ahead, ahead.plan.statuses)
+        if error is not None:
+            raise error
 
     def _after(self, ahead: Prospect, outcomes: Outcomes, underway: frozenset[str]) -> tuple[Plan, Observed]:
         """Plan once more with what the actions have made, for what that says of every resource."""

@@ -1,4 +1,7 @@
-"""What is to become of runs whose spec went away while the journal was lost: ``on_remove`` of the last spec."""
+"""What is to become of runs whose spec went away while the journal was lost: ``on_remove`` of the last spec.
+
+And of runs that another instance follows since a split: the status branch knows them also when the journal does not.
+"""
 
 from __future__ import annotations
 
@@ -42,3 +45,17 @@ def with_on_remove(
                 known[key] = replace(record, on_remove=on_remove)
                 break
     return known
+
+
+def with_given(records: Mapping[str, RunRecord], given: Mapping[str, str]) -> dict[str, RunRecord]:
+    """Return the records, each with the instance that follows its run from now on. ``given``: run -> instance."""
+    known = dict(records)
+    for key, instance in given.items():
+        if key in known and not known[key].given:
+            known[key] = replace(known[key], given=instance)
+    return known
+
+
+def given_in(records: Mapping[str, RunRecord]) -> dict[str, str]:
+    """Return which runs that may be under way another instance follows."""
+    return {key: record.given for key, record in records.items() if record.given and record.state in ACTIVE}

@@ -45,11 +45,11 @@ def report(
     )
     ready = sum(c.type == "Ready" and c.status == "True" for status in statuses for c in status.conditions)
     result = branch.write(
-        {**files, **leasing.files()},
+        files,
         message=f"{ready} of {len(statuses)} ready at {short(spec_commit)}",
         trailers={"Spec-Commit": spec_commit},
         remove=obsolete(there, files),
         check=leasing.check,
-        added=ledger,
+        added=lambda tip: {**leasing.files(), **ledger(tip)},
     )
     return result.commit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import job
+from tests.e2e.harness import STATUS_BRANCH, job
 from tests.life.lab import Lab, Person
 
 AT_WORK = {"done": "Succeeded", "long": "Running"}
@@ -132,7 +133,10 @@ def test_a_work_directory_that_is_away(lab: Lab, ada: Person) -> None:
     assert (lab.executions(), lab.cancelled()) == (ONCE + Counter(more=1), [])
 
 
-@pytest.mark.parametrize("died_at", ["", "move.before", "move.taken", "lease.recorded"])
+SPLIT = ["", "move.before", "move.given", "move.taken", "move.report.before", "lease.recorded"]
+
+
+@pytest.mark.parametrize("died_at", SPLIT)
 def test_a_repository_that_is_split(lab: Lab, ada: Person, died_at: str) -> None:
     """The part with the job that runs goes on under its own controller; nothing runs again, and neither cancels."""
     half = lab.fork("half.git")
@@ -158,6 +162,84 @@ def test_a_repository_that_is_split(lab: Lab, ada: Person, died_at: str) -> None
     assert bob.one_pass()["actions"] == []
     assert (lab.executions(), lab.cancelled()) == (ONCE, [])
     assert len(lab.owners()) >= 1
+
+
+def split(lab: Lab, ada: Person) -> Person:
+    """Split the repository: another controller takes both jobs over; return whose it is."""
+    cancel = {"on_remove": "cancel"}
+    both = lab.specs(lab.quick("done", LOSS), lab.long("long", **cancel))
+    lab.commit(both)
+    ada.one_pass()
+    half = lab.fork("half.git")
+    lab.commit_to(half, {**both, "jobs.yaml": both["jobs.yaml"] + "\n"})
+    bob = lab.person("bob", repo=str(half))
+    steps(bob, "--from", str(ada.state_dir), "--yes", expect=0)
+    return bob
+
+
+@pytest.mark.parametrize("when", ["at once", "after a pass", "a backup", "twice"])
+def test_a_split_and_the_old_state_is_lost(lab: Lab, ada: Person, when: str) -> None:
+    """What was given away is known from the status branch: it is not cancelled when its spec goes."""
+    ada.back_up()
+    bob = split(lab, ada)
+    assert list(lab.record()["given"].values()) == [lab.record(Path(bob.settings["repo"]))["instance"]]
+    for _ in range(2 if when == "twice" else 1):
+        if when in ("after a pass", "twice"):
+            ada.one_pass()
+        if when == "a backup":
+            ada.restore()
+        else:
+            ada.lose_state()
+    ada.one_pass()
+    lab.commit(lab.specs(lab.quick("other")))
+    lab.approve()
+    ada.passes_until({"other": "Succeeded"}, also=True)
+    ada.one_pass()
+    assert (lab.executions(), lab.cancelled(), lab.running()) == (ONCE + Counter(other=1), [], 1)
+    lab.release()
+    bob.passes_until(ENDED)
+    assert (lab.executions(), lab.cancelled()) == (ONCE + Counter(other=1), [])
+
+
+def test_a_split_is_published_before_it_is_said(lab: Lab, ada: Person) -> None:
+    """Another state directory knows what has ended, and where the rest is, before the first one has run a pass."""
+    bob = split(lab, ada)
+    half = Path(bob.settings["repo"])
+    (former,) = lab.record(half)["sites"]["former"]
+    assert former["instance"] == lab.record()["instance"]
+    listed = lab.git("ls-tree", "-r", "--name-only", STATUS_BRANCH, where=half).splitlines()
+    assert any(name.startswith("ledger/") for name in listed)
+    told = [json.loads(lab.git("show", f"{STATUS_BRANCH}:{name}", where=half)) for name in listed if "jobs/" in name]
+    assert {task["id"]: task["state"] for status in told for task in status["tasks"]} == AT_WORK
+    lab.release()
+    bob.lose_state()
+    bob.passes_until(ENDED)
+    assert (lab.executions()["done"], lab.cancelled()) == (1, [])
+
+
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_a_split_that_cannot_be_published(lab: Lab, ada: Person, which: str) -> None:
+    """It is not said to be done; done again it does all of it."""
+    half = lab.fork("half.git")
+    bob = lab.person("bob", repo=str(half))
+    lab.commit_to(half, {"jobs.yaml": lab.specs(lab.long("long"))["jobs.yaml"]})
+    # Nobody can move a branch that is locked.
+    lock = (half if which == "new" else lab.repo) / "refs" / "heads" / f"{STATUS_BRANCH}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    argv = ("move", "--from", str(ada.state_dir), "--yes")
+    assert "Written down" not in bob.controller(*argv, expect=3).out
+    lock.unlink()
+    bob.controller(*argv)
+    finish_both(lab, ada, bob)
+
+
+def finish_both(lab: Lab, ada: Person, bob: Person) -> None:
+    """Let the long job end under both; all has run once."""
+    lab.release()
+    bob.passes_until({"long": "Succeeded"})
+    ada.passes_until(ENDED)
+    assert (lab.executions(), lab.cancelled()) == (ONCE, [])
 
 
 def test_a_commit_on_a_branch_that_nobody_follows_is_refused(lab: Lab, ada: Person) -> None:

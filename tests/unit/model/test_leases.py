@@ -23,7 +23,10 @@ WORDS = st.text(min_size=1, max_size=30)
 SPOTS = st.builds(Spot, address=WORDS, path=st.text(max_size=20), branch=st.text(max_size=20))
 
 
-@given(st.builds(Lease, instance=WORDS, spot=SPOTS, since=st.text(), accounts=st.dictionaries(WORDS, WORDS)))
+NAMED = st.dictionaries(WORDS, WORDS)
+
+
+@given(st.builds(Lease, instance=WORDS, spot=SPOTS, since=st.text(), accounts=NAMED, given=NAMED))
 def test_a_lease_is_read_back(lease: Lease) -> None:
     """Every text in it, whatever it holds."""
     assert read_lease(lease_text(lease)) == lease
