@@ -217,6 +217,19 @@ def test_a_split_is_published_before_it_is_said(lab: Lab, ada: Person) -> None:
     assert (lab.executions()["done"], lab.cancelled()) == (1, [])
 
 
+def test_a_split_said_again_after_the_new_state_is_lost(lab: Lab, ada: Person) -> None:
+    """What is running in the old instance's directories is followed there once more, to its end."""
+    bob = split(lab, ada)
+    bob.one_pass()
+    bob.lose_state()
+    steps(bob, "--from", str(ada.state_dir), "--yes", expect=0)
+    bob.one_pass()
+    assert (bob.states(), lab.executions(), lab.running()) == (AT_WORK, ONCE, 1)
+    lab.release()
+    bob.passes_until(ENDED)
+    assert (lab.executions(), lab.cancelled()) == (ONCE, [])
+
+
 @pytest.mark.parametrize("which", ["old", "new"])
 def test_a_split_that_cannot_be_published(lab: Lab, ada: Person, which: str) -> None:
     """It is not said to be done; done again it does all of it."""
