@@ -282,7 +282,8 @@ class Desired:
 
     ``problems`` are the errors of all files, ``warnings`` what a person should know of valid ones. ``broken`` names
     ``Kind/name`` of resources that the commit holds but that could not be read; ``suspects`` those of them that are
-    only names found in what could not be read, of which none may be there; ``broken_paths`` the files in which a
+    only names found in what could not be read, of which none may be there; ``former`` those that are only what a
+    broken document says that it was, perhaps long ago; ``broken_paths`` the files in which a
     document could not even be told apart, so whatever was last seen in them must be left as it is. ``stale`` names
     those taken from an earlier commit because of that.
     """
@@ -297,6 +298,7 @@ class Desired:
     warnings: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
     suspects: frozenset[str] = frozenset()
+    former: frozenset[str] = frozenset()
     broken_paths: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
     retired: Mapping[str, Cluster] = field(default_factory=dict)

@@ -21,6 +21,8 @@ from controller.planning.stuck import stuck
 from controller.planning.tasks import broken_tasks, removed_statuses, work_status
 from controller.planning.verdicts import SETTLED, Verdict, Wait, conditions, time_text, with_problem
 
+_NO_LAST_GOOD = "; it was removed before, so no earlier version of it is in force"
+
 
 def statuses_of(
     desired: Desired,
@@ -96,12 +98,16 @@ def _broken_statuses(desired: Desired, history: History, said: set[str]) -> list
     What is published of one stands: nobody knows that it is not asked for any more. A name that was only found in what
     cannot be read is no resource, unless there has been one.
     """
-    certain = {problem.resource for problem in desired.problems} | history.paths.keys() | history.published.keys()
+    removed = {key for key, path in history.paths.items() if not path}
+    known = history.paths.keys() | history.published.keys()
+    known -= removed - {owner_of(record.run.job) for record in history.active()}
+    named = {problem.resource for problem in desired.problems} - desired.former
     statuses = []
-    for key in sorted(desired.broken - said - (desired.suspects - certain)):
+    for key in sorted(desired.broken - said - ((desired.suspects | desired.former) - known - named)):
         kind, _, name = key.partition("/")
         verdict = with_problem(Verdict(ready=SETTLED, reconciling=SETTLED, stalled=SETTLED), desired, key)
         _, reason, message = verdict.stalled if verdict.stalled[0] is Truth.TRUE else verdict.reconciling
+        message += _NO_LAST_GOOD if key in removed else ""
         verdict = replace(verdict, ready=(Truth.FALSE, reason, message))
         path = next((problem.path for problem in desired.problems if problem.resource == key), "")
         told = history.published.get(key)
@@ -109,9 +115,9 @@ def _broken_statuses(desired: Desired, history: History, said: set[str]) -> list
             before = history.statuses.get(key)
             labels = before.labels if before is not None else {}
             told = ResourceStatus(kind=kind, name=name, digest="", commit=desired.commit, labels=labels)
-        statuses.append(
-            replace(told, path=path or told.path, conditions=conditions(verdict), tasks=broken_tasks(told, history))
-        )
+        # Without a path it is still known as removed where all but the branch is lost; see ``is_removed``.
+        path = "" if key in removed else path or told.path or history.paths.get(key, "")
+        statuses.append(replace(told, path=path, conditions=conditions(verdict), tasks=broken_tasks(told, history)))
     return statuses
 
 

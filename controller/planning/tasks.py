@@ -19,6 +19,7 @@ from controller.planning.verdicts import PROGRESSING, SETTLED, Verdict, Wait, co
 
 TICK_OF = "scheduled_for.{}"
 """Name of the detail that holds the time which a scheduled job stands for."""
+_REMOVED = "Removed"
 _SPEC_UNREADABLE = "its spec cannot be read, so its cluster was not asked"
 _WORST_FIRST = (
     TaskState.FAILED,
@@ -130,6 +131,15 @@ def _is_over(task: TaskStatus) -> bool:
     return task.state in TERMINAL
 
 
+def is_removed(status: ResourceStatus) -> bool:
+    """Whether a status is of a resource that was removed: it says so, or names no file though its spec was read once.
+
+    The latter where the name was found again, in what cannot be read.
+    """
+    ready = next((each for each in status.conditions if each.type == "Ready"), None)
+    return not status.path or (ready is not None and ready.reason == _REMOVED)
+
+
 def _removed_status(key: str, records: Sequence[RunRecord], holds: Sequence[Hold], history: History) -> ResourceStatus:
     held = _held(holds, records)
     active = [record.id for record in records if record.state not in TERMINAL]
@@ -144,19 +154,20 @@ def _removed_status(key: str, records: Sequence[RunRecord], holds: Sequence[Hold
             f"; what its spec said of it (on_remove) is not known any more: left alone, cancel by hand: job {jobs}"
         )
     verdict = Verdict(
-        ready=(Truth.FALSE, "Removed", message),
+        ready=(Truth.FALSE, _REMOVED, message),
         reconciling=(Truth.TRUE, "Removing", message),
         stalled=(Truth.TRUE, held.reason, held.message) if held else PROGRESSING,
     )
     kind, _, name = key.partition("/")
+    before = history.statuses.get(key)
     return ResourceStatus(
         kind=kind,
         name=name,
         digest=records[0].run.digest,
         commit=records[0].run.commit,
-        path=history.paths.get(key, ""),
+        path=history.paths.get(key) or (before.path if before is not None else ""),
         cluster=records[0].run.cluster,
-        labels=before.labels if (before := history.statuses.get(key)) is not None else {},
+        labels=before.labels if before is not None else {},
         conditions=conditions(verdict),
         tasks=tuple(_record_status(record.run.task_id, record, records[0].run.cluster) for record in records),
     )

@@ -6,14 +6,14 @@ The branch is not read where it holds just what this controller wrote last. What
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from controller.model.conditions import ACTIVE, ResourceStatus, Truth
 from controller.model.errors import ControllerError
 from controller.model.resources import Desired
-from controller.planning.tasks import TICK_OF
+from controller.planning.tasks import TICK_OF, is_removed
 from controller.planning.verdicts import seconds_of
 from controller.reconcile.schedules import Clockwork
 from controller.repository.mirror import Mirror
@@ -42,13 +42,33 @@ class Memory:
         """Return where each resource may have been read last without error, and where else.
 
         First in the commit that the branch speaks of; if it was broken there already, in the one that its status names.
+        What was removed stays on the branch while its runs end: it is marked.
         """
-        newest = {key: Standing(path=each.path, commit=self.spec_commit) for key, each in self.statuses.items()}
-        older = {key: Standing(path=each.path, commit=each.commit) for key, each in self.statuses.items()}
+        paths = {key: "" if is_removed(each) else each.path for key, each in self.statuses.items()}
+        newest = {key: Standing(path=path, commit=self.spec_commit) for key, path in paths.items()}
+        older = {key: Standing(path=path, commit=self.statuses[key].commit) for key, path in paths.items()}
         for status in self._with_active_runs():
             # A cluster that went with its jobs is no longer shown, but existed when they did.
             older.setdefault(f"Cluster/{status.cluster}", Standing(path="", commit=status.commit))
         return newest, older
+
+    def laid_under(
+        self, own: Mapping[str, Standing], is_ancestor: Callable[[str, str], bool]
+    ) -> tuple[dict[str, Standing], dict[str, Standing]]:
+        """Return ``standings`` with those of the journal, which know better, over the first.
+
+        But not where the branch tells of a removal after the commit in which the journal has it: an old backup.
+        """
+        newest, older = self.standings()
+        later = {
+            key
+            for key, standing in newest.items()
+            if standing.is_removed
+            and key in own
+            and own[key].commit != standing.commit
+            and is_ancestor(own[key].commit, standing.commit)
+        }
+        return {**newest, **{key: standing for key, standing in own.items() if key not in later}}, older
 
     def active_clusters(self) -> set[str]:
         """Return the clusters on which runs were active."""

@@ -107,13 +107,11 @@ class Reconciler:
         commit = self.mirror.head(settings.branch)
         leasing = self._find_lease()
         before = self._journal.runs()
-        standings = self._journal.resources()
         self._pins.begin(self._journal.fact(PINS))
         loaded = self.commits.load(self.commits.tree(commit))
         memory = read_memory(self.mirror, self._status_branch, self._journal, loaded, ours=not leasing.is_new)
         ledger = read_ledger(self.mirror, settings.status_branch, self._journal)
-        newest, older = memory.standings()
-        standings = {**newest, **standings}
+        standings, older = memory.laid_under(self._journal.resources(), self.mirror.is_ancestor)
         sites = Sites(self._journal, leasing.published_sites, leasing.instance)
         active = clusters_in_use(sites.placed(before, loaded), loaded)
         desired = with_last_good(

@@ -24,7 +24,7 @@ def with_last_good(
     active: Iterable[str],
     older: Mapping[str, Standing] | None = None,
 ) -> Desired:
-    """Put the last good version of every broken resource in its place.
+    """Put the last good version of every broken resource in its place; one that was removed before has none.
 
     ``older`` says where to look for one that does not stand where ``standings`` says. ``active`` names the clusters
     with active runs: those that the commit no longer holds come back as ``retired``. A version whose commit is gone (a
@@ -35,7 +35,9 @@ def with_last_good(
     missing = {key for key in desired.broken | hidden if _find(desired, key) is None}
     kept: dict[str, Resource] = {}
     for key in sorted(missing):
-        resource = old.find(key, standings.get(key))
+        if key not in standings or standings[key].is_removed:
+            continue
+        resource = old.find(key, standings[key])
         if resource is not None:
             kept[key] = resource
         if isinstance(resource, Workflow):

@@ -18,7 +18,7 @@ from controller.reconcile.ledger import add_ends, keep
 from controller.reconcile.looking import remember
 from controller.reconcile.passes import Prospect
 from controller.reconcile.pins import PINS
-from controller.reconcile.source import standings_of
+from controller.reconcile.standings import remember_before_acting
 from controller.reconcile.submitting import remember_submits
 from controller.store.journal import Journal
 
@@ -35,8 +35,7 @@ def write_seen(ahead: Prospect, journal: Journal, *, pins: str, now: float) -> N
     journal.save_fact("clockworks", json.dumps(times))
     journal.save_fact(PINS, pins)
     remember_submits(journal, ahead.history.submits, now=now)
-    # Before anything is done: what a pass begins and does not live to report needs its last good spec.
-    journal.save_resources(standings_of(ahead.desired), forget=())
+    remember_before_acting(ahead, journal)
     failpoint("look.remember.after")
 
 

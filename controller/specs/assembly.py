@@ -67,6 +67,8 @@ class Assembly:
     """``Kind/name`` of everything that the commit holds, valid or not."""
     suspects: Mapping[str, str] = field(default_factory=dict)
     """``Kind/name`` of what may stand in a file that could not be read, to that file."""
+    former: set[str] = field(default_factory=set)
+    """``Kind/name`` of what broken documents say that they were, and the commit does not hold."""
     unread: list[str] = field(default_factory=list)
     """Files that may hold more than is known of them."""
     outside: Mapping[Outside, Answer] = field(default_factory=dict)

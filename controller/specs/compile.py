@@ -189,6 +189,7 @@ class _Compiler:
             warnings=assembly.with_excerpts(budgets.shown(assembly.warnings)),
             broken=frozenset(assembly.broken),
             suspects=frozenset(self.suspects),
+            former=frozenset(assembly.former),
             broken_paths=frozenset(self.broken_paths),
             files_read=self.files_read,
         )

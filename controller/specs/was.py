@@ -89,6 +89,7 @@ def keep_in_force(assembly: Assembly, document: PlacedSpec) -> None:
         if key in assembly.known or key in assembly.broken:
             continue
         assembly.broken.add(key)
+        assembly.former.add(key)
         message = f"{key} stays in force until {document.resource or 'this'}, which was it, is valid"
         place = document.place(("was", number), ("was",))
         assembly.report(document.entry, place, message, "correct the errors in this document", key)

@@ -42,10 +42,18 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where a resource was last read without error."""
+    """Where a resource was last read without error.
+
+    ``path`` "": it has been removed since, in a commit that could be read. Its commit still tells where its runs are.
+    """
 
     path: str
     commit: str
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether a commit that could be read no longer held it: nothing brings it back but a spec."""
+        return not self.path
 
 
 class Journal:
@@ -163,9 +171,15 @@ class Journal:
         rows = self._all("SELECT key, path, commit_id FROM resources")
         return {key: Standing(path=path, commit=commit) for key, path, commit in rows}
 
-    def save_resources(self, standings: Mapping[str, Standing], *, forget: Iterable[str]) -> None:
-        """Write where resources stand, and forget those that are gone for good."""
+    def save_resources(
+        self, standings: Mapping[str, Standing], *, removed: Iterable[str] = (), forget: Iterable[str] = ()
+    ) -> None:
+        """Write where resources stand, mark those that are removed, and forget those of which nothing is left."""
         with self._change() as database:
+            database.executemany(
+                "INSERT INTO resources VALUES (?, '', '') ON CONFLICT (key) DO UPDATE SET path = ''",
+                [(key,) for key in removed],
+            )
             database.executemany("DELETE FROM resources WHERE key = ?", [(key,) for key in forget])
             database.executemany(
                 "INSERT OR REPLACE INTO resources VALUES (?, ?, ?)",

@@ -219,3 +219,16 @@ def test_a_rename_that_is_not_valid_changes_nothing(lab: Lab, ada: Person) -> No
     lab.commit(lab.specs(*renamed(lab)))
     ada.passes_until(RENAMED)
     assert (lab.executions(), lab.cancelled(), lab.running()) == (ONCE, [], 1)
+
+
+def test_a_name_of_long_ago_in_a_rename_that_is_not_valid(lab: Lab, ada: Person) -> None:
+    """Only what is there is told of: the job under its new name, with its last good version."""
+    lab.commit(lab.specs(lab.quick("ready", "echo data >out", was="done"), lab.long("long")))
+    ada.passes_until({"ready": "Succeeded", "long": "Running"})
+    lab.commit(lab.specs(lab.quick("ready", "echo data >out", was=["long", "done"]), lab.long("long")))
+    for _ in range(2):
+        ada.one_pass(expect=1)
+        assert ada.states() == {"ready": "Succeeded", "long": "Running"}
+        listed = ada.controller("status", "-o", "json", expect=None).json
+        assert sorted(item["name"] for item in listed if item["kind"] == "Job") == ["long", "ready"]
+    assert lab.executions() == ONCE

@@ -14,6 +14,7 @@ from controller.model.resources import Job, Limits, OnChange, OnRemove, Retries
 from controller.model.runs import RunRecord, batch_of
 from controller.planning.brakes import FREE_CANCELS
 from controller.planning.describe import steps_of
+from controller.planning.tasks import is_removed
 from tests.unit.planning.values import (
     NOW,
     cluster,
@@ -180,6 +181,32 @@ def test_a_spec_that_cannot_be_read_removes_nothing() -> None:
     assert kinds(plan(desired(broken_paths=frozenset({"other.yaml"})), past=past)) == ["CancelRun"]
     unknown = history(mine)
     assert kinds(plan(desired(broken_paths=frozenset({"other.yaml"})), past=unknown)) == []
+
+
+def test_what_was_removed_is_removed_whatever_breaks_later() -> None:
+    """Its path "" says so. A name found in what cannot be read leaves its run alone, and is told of meanwhile."""
+    mine = record(state=TaskState.RUNNING, on_remove=OnRemove.CANCEL)
+    removed = {"Job/train": ""}
+    assert kinds(plan(desired(broken_paths=frozenset({"lab.yaml"})), past=history(mine, paths=removed))) == [
+        "CancelRun"
+    ]
+    name = frozenset({"Job/train"})
+    named = desired(broken=name, suspects=name, broken_paths=frozenset({"lab.yaml"}))
+    made = plan(named, past=history(mine, paths=removed))
+    assert kinds(made) == []
+    (status,) = [each for each in made.statuses if each.key == "Job/train"]
+    assert is_removed(status)
+    assert "it was removed before" in status.conditions[0].message
+    assert [each.key for each in plan(named, past=history(paths=removed)).statuses if each.kind == "Job"] == []
+
+
+def test_what_a_broken_job_was_long_ago_is_not_told_of() -> None:
+    """It is while there is something of it."""
+    problem = Problem(path="lab.yaml", line=1, column=1, message="x", resource="Job/old")
+    wanted = desired(broken=frozenset({"Job/old"}), former=frozenset({"Job/old"}), problems=(problem,))
+    assert [each.key for each in plan(wanted).statuses if each.kind == "Job"] == []
+    told = plan(wanted, past=history(paths={"Job/old": "lab.yaml"})).statuses
+    assert [each.key for each in told if each.kind == "Job"] == ["Job/old"]
 
 
 def test_nothing_is_cancelled_on_a_cluster_that_cannot_be_reached() -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from controller.model.conditions import Condition, ResourceStatus, TaskState, TaskStatus, Truth
 from controller.reconcile.memory import Memory
 from controller.reconcile.schedules import Clockwork, with_ticks
+from controller.reconcile.source import with_last_good
 from controller.repository.statusbranch import StatusFiles
+from controller.specs.compile import load
 from controller.store.journal import Standing
 from tests.unit.planning.values import NOW, desired, history, job, observed, plan, record, unreachable
+from tests.unit.specs.trees import GOOD, MemoryTree
 
 AT = datetime(2026, 11, 26, 3, 0, tzinfo=UTC).timestamp()
 NIGHTLY = desired(job("nightly", schedule="0 3 * * *"))
@@ -64,3 +69,45 @@ def test_where_resources_stood_and_when_clusters_were_seen() -> None:
     assert older["Cluster/old"] == Standing(path="", commit="b")
     assert told.active_clusters() == {"old"}
     assert told.last_seen() == {"good": NOW, "lost": 100.0}
+
+
+def removed(reason: str, path: str) -> ResourceStatus:
+    """A status as it is published of a job whose spec is gone, or cannot be read."""
+    ready = Condition(type="Ready", status=Truth.FALSE, reason=reason, message="", changed="")
+    return ResourceStatus(kind="Job", name="train", digest="d", commit="b", path=path, conditions=(ready,))
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "expected"),
+    [
+        (removed("SpecInvalid", "j.yaml"), None, "j.yaml"),
+        (removed("Removed", "j.yaml"), None, ""),
+        (removed("SpecInvalid", ""), None, ""),
+        (removed("Removed", "j.yaml"), Standing(path="k.yaml", commit="later"), "k.yaml"),
+        (removed("Removed", "j.yaml"), Standing(path="k.yaml", commit="earlier"), ""),
+        (removed("SpecInvalid", "j.yaml"), Standing(path="k.yaml", commit="earlier"), "k.yaml"),
+        (removed("SpecInvalid", "j.yaml"), Standing(path="", commit="earlier"), ""),
+    ],
+)
+def test_what_was_removed_is_told_from_what_cannot_be_read(
+    status: ResourceStatus, own: Standing | None, expected: str
+) -> None:
+    """The first has no last good version; the journal knows better, but for an old backup of it."""
+    journal = {} if own is None else {"Job/train": own}
+    told = memory(status)
+    standings, older = told.laid_under(journal, lambda first, _: first == "earlier")
+    assert standings["Job/train"].path == expected
+
+    there = GOOD.replace("name: good", "name: train").replace("cluster: good", "cluster: train")
+    name = frozenset({"Job/train"})
+    read = {"cluster.yaml": there.partition("---")[0], "j.yaml": there.partition("---")[2]}
+    now = load(MemoryTree({"cluster.yaml": read["cluster.yaml"]}, commit="a" * 40))
+    wanted = with_last_good(
+        replace(now, broken=name, broken_paths=frozenset({"j.yaml", "k.yaml"})),
+        standings,
+        lambda commit: MemoryTree(read, commit=commit),
+        lambda sources: {},
+        active=(),
+        older=older,
+    )
+    assert wanted.stale == (name if expected else frozenset())

@@ -236,4 +236,5 @@ def test_what_a_broken_job_was_is_not_gone(fault: str) -> None:
     """It counts as broken too: its last good version stays in force, and nothing of it is cancelled."""
     found = desired({"a.yaml": GOOD + job("a", fault)})
     assert found.broken == {"Job/a", "Job/x"}
+    assert found.former == {"Job/x"}
     assert any("Job/x stays in force until Job/a, which was it, is valid" in line for line in headlines(found))
