@@ -84,8 +84,9 @@ def _print_text(ahead: Prospect, subject: str, unseen: Sequence[Notice], wrong: 
         for task in status.tasks
         if task.state == "Waiting" and task.reason != "Planned"
     ]
+    said = {hold.message for hold in ahead.plan.holds}
     for task in waiting[:50]:
-        say(f"Waiting: {task.id}: {task.reason}: {task.message}")
+        say(f"Waiting: {task.id}: {task.reason}: {'held back, see above' if task.message in said else task.message}")
     if len(waiting) > 50:
         say(f"Waiting: and {len(waiting) - 50} more tasks")
 
@@ -96,7 +97,8 @@ def _nothing(ahead: Prospect, unseen: Sequence[Notice], wrong: Sequence[Notice])
 
     if unseen:
         return "No step is planned, but not all could be seen: " + ", ".join(notice.name for notice in unseen)
-    if wrong:
+    held = {hold.message for hold in ahead.plan.holds}
+    if wrong := [notice for notice in wrong if notice.message not in held]:
         return f"No step is planned, but not all is as wanted: {in_a_line(wrong, ahead.plan.statuses)}"
     if ahead.plan.holds or ahead.desired.problems:
         return "No step is planned, but not all is as wanted."

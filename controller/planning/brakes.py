@@ -1,4 +1,7 @@
-"""The brakes: what would cancel many active runs, or run again what may have succeeded, waits for an approval."""
+"""The brakes: what would cancel many active runs, or run again what may have succeeded, waits for an approval.
+
+A task that is held replaces nothing: ``wanted.kept_for`` says which runs go on for that reason.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +61,8 @@ def hold_unremembered(draft: Draft) -> tuple[Hold, ...]:
     for part, tasks in sorted(found.items()):
         message = (
             f"{part} of the status branch is damaged, its history does not have it whole, and it may have said that "
-            f"{len(tasks)} tasks have succeeded. Restore that file from a backup; or, to let them run, push a commit "
-            f"with the trailer '{TRAILER}: yes'"
+            f"{len(tasks)} tasks have succeeded. Restore that file from a backup; or, to let them run: controller "
+            f"approve, or a commit with the trailer '{TRAILER}: yes'"
         )
         draft.held |= dict.fromkeys(tasks, Wait("LedgerDamaged", message, stalled=True))
         holds += [Hold(reason="LedgerDamaged", message=message, subjects=tuple(tasks))] if tasks else []

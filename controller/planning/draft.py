@@ -41,6 +41,8 @@ class Draft:
     active_by_job: dict[str, list[RunRecord]] = field(default_factory=dict)
     active_by_task: dict[tuple[str, str], list[RunRecord]] = field(default_factory=dict)
     """(job, task key) -> its active runs at any digest."""
+    before: dict[tuple[str, str], list[RunRecord]] = field(default_factory=dict)
+    """(job, task key) -> its runs at any digest, newest first."""
     keys: dict[str, set[str]] = field(default_factory=dict)
     """Job -> keys of its tasks that have had a run, at any digest."""
     tasks: dict[tuple[str, str], Task] = field(default_factory=dict)
@@ -65,17 +67,21 @@ class Draft:
         active = defaultdict(list)
         by_task = defaultdict(list)
         keys = defaultdict(set)
+        before = defaultdict(list)
         for _, record in sorted(self.history.runs.items()):
             run = record.run
             attempts[(run.job, run.key, run.digest)].append(record)
             keys[run.job].add(run.key)
+            before[(run.job, run.key)].append(record)
             if record.state in ACTIVE:
                 active[run.job].append(record)
                 by_task[(run.job, run.key)].append(record)
         for records in attempts.values():
             records.sort(key=rank_of)
         self.attempts, self.active_by_job, self.active_by_task = dict(attempts), dict(active), dict(by_task)
-        self.keys = dict(keys)
+        for records in before.values():
+            records.sort(key=lambda record: record.intended_at, reverse=True)
+        self.before, self.keys = dict(before), dict(keys)
         self.tasks = {(job.name, task.key): task for job in self.desired.jobs.values() for task in job.tasks}
 
     def runs_of(self, task: Task) -> list[RunRecord]:

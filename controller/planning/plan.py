@@ -6,10 +6,11 @@ of everything. Nothing is planned on a cluster, image or spec that could not be 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from controller.model.observed import Observed
-from controller.model.plans import Plan, PlannedRun
+from controller.model.plans import Plan, PlannedRun, SubmitBatch
 from controller.model.resources import Desired, Job
 from controller.model.runs import run_of
 from controller.planning.batching import resubmit, submit
@@ -24,7 +25,14 @@ from controller.planning.renames import hints
 from controller.planning.reruns import hold_reruns
 from controller.planning.statuses import statuses_of
 from controller.planning.verdicts import Wait
-from controller.planning.wanted import cancels_in, left_behind, waiting_cancels, withdrawals_in
+from controller.planning.wanted import (
+    cancels_in,
+    kept_for,
+    left_behind,
+    replaced_in,
+    waiting_cancels,
+    withdrawals_in,
+)
 
 
 def make_plan(desired: Desired, observed: Observed, history: History, *, now: float) -> Plan:
@@ -33,12 +41,16 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
     if known:
         history = replace(history, runs={**history.runs, **known})
     draft = Draft(desired=desired, observed=observed, history=history, now=now)
-    cancels, holds = hold_back(cancels_in(draft), desired, history)
+    replaced = replaced_in(draft)
+    brake = hold_reruns(draft, replaced)
+    unremembered = hold_unremembered(draft)
+    kept = kept_for(draft, replaced)
+    due = [cancel for cancel in cancels_in(draft) if cancel.record.id not in kept]
+    cancels, holds = hold_back(due, desired, history)
+    holds += (*unremembered, *brake.holds)
     for cancel in [*cancels, *withdrawals_in(draft)]:
         draft.actions[cancel.key] = cancel
         draft.cancelled.add(cancel.record.id)
-    brake = hold_reruns(draft)
-    holds += (*hold_unremembered(draft), *brake.holds)
     for job in sorted(desired.jobs.values(), key=lambda job: (-job.priority, job.name)):
         _plan_job(draft, job)
     for image in desired.images.values():
@@ -54,16 +66,24 @@ def make_plan(desired: Desired, observed: Observed, history: History, *, now: fl
             waits=draft.waits,
             holds=holds,
             recalled=known.keys(),
-            cancels=waiting_cancels(draft),
+            cancels={**waiting_cancels(draft), **kept},
             now=now,
         ),
         holds=holds,
         let_go=brake.let_go or {},
         unread=brake.unread,
         resume_at=draft.resume_at,
-        hints=hints(desired, history.runs.values(), history.published, draft.actions.values()),
+        hints=hints(desired, history.runs.values(), history.published, _begun_by(draft)),
         recalled=known,
     )
+
+
+def _begun_by(draft: Draft) -> Iterator[tuple[str, str]]:
+    """Yield job and digest of each task that is submitted, or that a brake keeps from that."""
+    for action in draft.actions.values():
+        if isinstance(action, SubmitBatch):
+            yield from ((planned.run.job, planned.run.digest) for planned in action.runs)
+    yield from ((task.job, task.digest) for task in draft.tasks.values() if task.id in draft.held)
 
 
 def _plan_job(draft: Draft, job: Job) -> None:

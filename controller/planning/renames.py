@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from controller.model.conditions import ACTIVE, ResourceStatus, TaskState
-from controller.model.plans import Action, SubmitBatch
 from controller.model.resources import Desired, owner_of
 from controller.model.runs import RunRecord
 from controller.planning.carried import place_in
@@ -16,17 +15,15 @@ def hints(
     desired: Desired,
     runs: Iterable[RunRecord],
     published: Mapping[str, ResourceStatus],
-    actions: Iterable[Action],
+    begun: Iterable[tuple[str, str]],
 ) -> tuple[str, ...]:
-    """Return what to write so that results of jobs that are gone count for the new ones that ask for the same."""
+    """Return what to write so that results of jobs that are gone count for the new ones that ask for the same.
+
+    ``begun`` are job and digest of the tasks that are about to run, or would if nothing held them.
+    """
     records = list(runs)
     known = {record.run.job for record in records}
-    asked = [
-        planned.run
-        for action in actions
-        if isinstance(action, SubmitBatch) and action.job.name not in known
-        for planned in action.runs
-    ]
+    asked = [(job, digest) for job, digest in begun if job not in known]
     if not asked:
         return ()
     gone: dict[tuple[bool, str], str] = {}
@@ -34,9 +31,7 @@ def hints(
         if job not in desired.jobs and owner_of(job) not in desired.broken:
             gone[_is_step(job), digest] = job
     # A Job rather than a step, where both had it: the other cannot be taken over.
-    found = (
-        (run.job, gone.get((own := _is_step(run.job), run.digest)) or gone.get((not own, run.digest))) for run in asked
-    )
+    found = ((job, gone.get((own := _is_step(job), digest)) or gone.get((not own, digest))) for job, digest in asked)
     same = Counter((new, old) for new, old in found if old is not None)
     return tuple(_hint(desired, new, old, count) for (new, old), count in sorted(same.items()))
 

@@ -1,8 +1,9 @@
 """The brake on running again: work that is known to have succeeded, and would now run once more in great number.
 
-It catches what no record can: an edited comment in a script that many jobs share, a bad merge, a fork. What a person
-asked for by name (``rerun``) is no part of it, nor what a schedule begins. What differs is said as far as the commits
-are at hand at which the runs of before were submitted.
+It catches what no record can: an edited comment in a script that many jobs share, a bad merge, a fork. What runs, and
+would be cancelled to run again, counts too, and goes on while that is held. What a person asked for by name (``rerun``)
+is no part of it, nor what a schedule begins. What differs is said as far as the commits are at hand at which the runs
+of before were submitted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from controller.model.conditions import TaskState
 from controller.model.digests import short
 from controller.model.plans import Hold
 from controller.model.resources import Desired, Job, Task
-from controller.model.runs import Run
+from controller.model.runs import Run, RunRecord
 from controller.planning.brakes import TRAILER
 from controller.planning.carried import Carried
 from controller.planning.draft import Draft
@@ -29,11 +30,11 @@ _MOST_FILES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Success:
-    """A run that has succeeded, whose work a task would do again. ``instance`` is "" for one of our own."""
+class Earlier:
+    """A run of before, whose work a task would do again. ``instance`` is "" for one of our own."""
 
     run: Run
-    took_s: float
+    took_s: float = 0.0
     instance: str = ""
 
 
@@ -43,7 +44,9 @@ class Again:
 
     job: Job
     task: Task
-    success: Success
+    earlier: Earlier
+    counted: bool = True
+    """Whether it has succeeded or is running; else it is held along with others of its job only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,28 +58,65 @@ class Brake:
     let_go: Mapping[str, str] | None = None
 
 
-def hold_reruns(draft: Draft) -> Brake:
-    """Keep tasks from running again that are more than the limits allow; note what an approval lets go."""
+def hold_reruns(draft: Draft, replaced: Mapping[str, Sequence[RunRecord]]) -> Brake:
+    """Keep tasks from running again that are more than the limits allow; note what an approval lets go.
+
+    ``replaced`` maps a task's id to the active runs that would be cancelled for it.
+    """
     limits, history = draft.history.rerun_limits, draft.history
     due = [(job, task) for job in draft.desired.jobs.values() for task in _unknown_of(draft, job)]
     if len(due) <= limits.tasks:
         return Brake()
     known = _Successes(draft)
-    found = [Again(job=job, task=task, success=each) for job, task in due if (each := known.of(task)) is not None]
+    both = [again for job, task in due if (again := _again(draft, known, job, task, replaced)) is not None]
+    found = [each for each in both if each.counted]
     total = known.count() + sum(not known.at(each.task) for each in found)
     if not limits.exceeded(len(found), total):
         return Brake()
     if history.approved:
-        return Brake(let_go={each.job.name: each.job.version for each in found})
-    commits = dict.fromkeys(each.success.run.commit for each in found if each.success.run.commit)
+        return Brake(let_go={each.job.name: each.job.version for each in _with_others(draft, found, both)})
+    commits = dict.fromkeys(each.earlier.run.commit for each in (*found, *both) if each.earlier.run.commit)
     unread = [commit for commit in list(commits)[:_MOST_COMMITS] if commit not in history.then]
-    found = [each for each in found if not _asked_for(draft, each)]
+    both = [each for each in both if not _asked_for(draft, each)]
+    found = [each for each in both if each.counted]
     if not limits.exceeded(len(found), total):
         return Brake(unread=tuple(unread))
-    message = _message(draft, found, total)
-    draft.held |= {each.task.id: Wait(MASS_RERUN, message, stalled=True) for each in found}
-    hold = Hold(reason=MASS_RERUN, message=message, subjects=tuple(each.task.id for each in found))
+    kept = _with_others(draft, found, both)
+    runs = [record.id for each in kept for record in replaced.get(each.task.id, ())]
+    message = _message(draft, found, total, going_on=len(runs))
+    draft.held |= {each.task.id: Wait(MASS_RERUN, message, stalled=True) for each in kept}
+    hold = Hold(reason=MASS_RERUN, message=message, subjects=(*(each.task.id for each in kept), *runs))
     return Brake(holds=(hold,), unread=tuple(unread))
+
+
+def _again(
+    draft: Draft, known: _Successes, job: Job, task: Task, replaced: Mapping[str, Sequence[RunRecord]]
+) -> Again | None:
+    """Return what a task would do again; None for one that is new."""
+    success = known.of(task)
+    if success is not None:
+        return Again(job=job, task=task, earlier=success)
+    going = replaced.get(task.id, ())
+    running = next((each for each in going if each.state is TaskState.RUNNING or each.started is not None), None)
+    if running is not None:
+        return Again(job=job, task=task, earlier=Earlier(run=running.run))
+    before = [*going, *draft.before.get((task.job, task.key), ())]
+    return Again(job=job, task=task, earlier=Earlier(run=before[0].run), counted=False) if before else None
+
+
+def _with_others(draft: Draft, found: Sequence[Again], both: Sequence[Again]) -> list[Again]:
+    """Return what is held with ``found``: all that is changed of these jobs, and of what needs them."""
+    names = {each.job.name for each in found}
+    needing: dict[str, list[str]] = {}
+    for job in draft.desired.jobs.values():
+        for name in job.needs:
+            needing.setdefault(name, []).append(job.name)
+    left = list(names)
+    while left:
+        more = [name for name in needing.get(left.pop(), ()) if name not in names]
+        names.update(more)
+        left += more
+    return [each for each in both if each.counted or each.job.name in names]
 
 
 def _unknown_of(draft: Draft, job: Job) -> Iterator[Task]:
@@ -93,27 +133,27 @@ class _Successes:
 
     def __init__(self, draft: Draft) -> None:
         self._tasks = draft.tasks
-        self._by_task: dict[tuple[str, str], Success] = {}
-        self._by_digest: dict[str, Success] = {}
+        self._by_task: dict[tuple[str, str], Earlier] = {}
+        self._by_digest: dict[str, Earlier] = {}
         history, carried = draft.history, Carried(draft.desired)
         for record in history.runs.values():
             if record.state is TaskState.SUCCEEDED:
-                self._add(Success(run=record.run, took_s=_took(record.started, record.ended)))
+                self._add(Earlier(run=record.run, took_s=_took(record.started, record.ended)))
         for end in (*history.ends, *published_ends(history.published)):
             if end.state is TaskState.SUCCEEDED:
                 other = end.instance if end.instance not in ("", history.instance) else ""
                 self._add(
-                    Success(run=carried.run(end.run), took_s=_took(end.started, end.ended), instance=other),
+                    Earlier(run=carried.run(end.run), took_s=_took(end.started, end.ended), instance=other),
                 )
 
-    def _add(self, success: Success) -> None:
+    def _add(self, success: Earlier) -> None:
         run = success.run
         self._by_task[run.job, run.key] = success
         # What is there under two names at once was copied on purpose: only what went away counts as the same work.
         if success.instance or (run.job, run.key) not in self._tasks:
             self._by_digest[run.digest] = success
 
-    def of(self, task: Task) -> Success | None:
+    def of(self, task: Task) -> Earlier | None:
         """Return what a task would do again."""
         return self._by_task.get((task.job, task.key)) or self._by_digest.get(task.digest)
 
@@ -132,7 +172,7 @@ def _took(started: float | None, ended: float | None) -> float:
 
 def _asked_for(draft: Draft, again: Again) -> bool:
     """Whether a person has asked by name that the task, or what it needs, runs again."""
-    then = draft.history.then.get(again.success.run.commit)
+    then = draft.history.then.get(again.earlier.run.commit)
     if then is None:
         return False
     before = _task_then(then, again)
@@ -152,43 +192,45 @@ def _need_asked_for(draft: Draft, then: Desired, name: str) -> bool:
 
 
 def _task_then(then: Desired, again: Again) -> Task | None:
-    place = again.success.run.place
+    place = again.earlier.run.place
     job = then.jobs.get(place.job)
     return next((task for task in job.tasks if task.key == place.key), None) if job is not None else None
 
 
-def _message(draft: Draft, found: Sequence[Again], total: int) -> str:
+def _message(draft: Draft, found: Sequence[Again], total: int, *, going_on: int) -> str:
     by_job: dict[str, list[Again]] = {}
     for each in found:
         by_job.setdefault(each.job.name, []).append(each)
     told = [f"{name} ({len(some)}): {_why(draft, some[0])}" for name, some in list(by_job.items())[:_MOST_JOBS]]
     more = f"; and {len(by_job) - _MOST_JOBS} more jobs" if len(by_job) > _MOST_JOBS else ""
-    hours = sum(each.success.took_s for each in found) / 3600
+    hours = sum(each.earlier.took_s for each in found) / 3600
     took = f" Those runs took {hours:.1f} h." if hours >= 0.1 else ""
+    done = "have succeeded or run" if going_on else "have succeeded"
+    active = f" Their active runs ({going_on}) go on until then." if going_on else ""
     return (
-        f"commit {short(draft.desired.commit)} would run {len(found)} tasks again, of {total} that have succeeded: "
-        f"{'; '.join(told)}{more}.{took} To let them run, push a commit with the trailer '{TRAILER}: yes'; to keep "
-        "what there is, revert the change"
+        f"commit {short(draft.desired.commit)} would run {len(found)} tasks again, of {total} that {done}: "
+        f"{'; '.join(told)}{more}.{took} To let them run: controller approve, or a commit with the trailer "
+        f"'{TRAILER}: yes'.{active} To keep what there is, revert the change"
     )
 
 
 def _why(draft: Draft, again: Again) -> str:
     """Return what differs between a task and the run of before."""
-    success, task = again.success, again.task
-    if success.run.digest == task.digest:
-        whose = f"instance {success.instance}" if success.instance else f"{success.run.task_id}, which is gone,"
+    earlier, task = again.earlier, again.task
+    if earlier.run.digest == task.digest:
+        whose = f"instance {earlier.instance}" if earlier.instance else f"{earlier.run.task_id}, which is gone,"
         return f"{whose} has done the same ({short(task.digest)})"
-    digests = f"digest {short(success.run.digest)}, now {short(task.digest)}"
-    then = draft.history.then.get(success.run.commit)
+    digests = f"digest {short(earlier.run.digest)}, now {short(task.digest)}"
+    then = draft.history.then.get(earlier.run.commit)
     before = _task_then(then, again) if then is not None else None
     if then is None or before is None:
-        return f"{digests}; the commit of before ({short(success.run.commit)}) cannot be read"
+        return f"{digests}; the commit of before ({short(earlier.run.commit)}) cannot be read"
     said = list(_differences(draft.desired, then, again, before))
     return f"{'; '.join(said) or 'how digests are made'} ({digests})"
 
 
 def _differences(now: Desired, then: Desired, again: Again, before: Task) -> Iterator[str]:
-    job, was = again.job, then.jobs[again.success.run.place.job]
+    job, was = again.job, then.jobs[again.earlier.run.place.job]
     if before.command != again.task.command:
         yield "its command differs"
     names = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from controller.model.plans import CancelRun
 from controller.model.resources import OnChange, OnRemove, owner_of
 from controller.model.runs import RunRecord
@@ -48,6 +50,30 @@ def waiting_cancels(draft: Draft) -> dict[str, str]:
             said = f"{seen.error_reason}: {seen.error}" if seen is not None else "it was not looked at"
             found[record.id] = f"to be cancelled ({unwanted[1]}) once cluster {record.where} can be seen: {said}"
     return found
+
+
+def replaced_in(draft: Draft) -> dict[str, list[RunRecord]]:
+    """Return task id -> the active runs to be cancelled that it replaces, at another digest or a name that is gone.
+
+    Whether their cluster can be seen or not: what is decided by their number must not change with that.
+    """
+    same = {task.digest: task for task in draft.tasks.values()}
+    found: dict[str, list[RunRecord]] = {}
+    for record in draft.history.active():
+        task = draft.tasks.get((record.run.job, record.run.key)) or same.get(record.run.digest)
+        if task is not None and _unwanted(draft, record) is not None:
+            found.setdefault(task.id, []).append(record)
+    return found
+
+
+def kept_for(draft: Draft, replaced: Mapping[str, Sequence[RunRecord]]) -> dict[str, str]:
+    """Return run -> why its cancellation waits: a brake keeps the task that replaces it, so it goes on instead."""
+    return {
+        record.id: f"goes on, as {draft.held[task].reason} holds {task}, which would replace it"
+        for task, records in replaced.items()
+        if task in draft.held
+        for record in records
+    }
 
 
 def withdrawals_in(draft: Draft) -> list[CancelRun]:

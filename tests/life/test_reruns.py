@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,40 @@ def test_an_edited_comment_in_a_shared_script_runs_nothing_again(lab: Lab, ada: 
     assert lab.executions() == ONCE + Counter(other=1)
 
 
+def test_what_runs_of_a_held_job_is_left_alone(lab: Lab) -> None:
+    """It goes on and is shown; a revert finds it running; after an approval it is replaced, once."""
+    slots = Path(lab.site.workdir) / "local" / "slots"
+    slots.mkdir(parents=True)
+    (slots / "count").write_text("10\n")
+    wait = f"[ ${{{{ matrix.n }}}} -lt 25 ] || while [ ! -e {lab.gate} ]; do sleep 0.2; done"
+    lab.commit(specs(lab, "echo one\n", sweep(lab, "left", MANY, command=lab.counting(wait))))
+    ada = lab.person("ada")
+    ada.passes_until({f"left/n={n}": "Succeeded" if n < 25 else "Running" for n in range(MANY)})
+    before = edit(lab)
+    plan = ada.controller("plan", expect=1).out
+    assert "would run 30 tasks again, of 30 that have succeeded or run" in plan
+    assert plan.count("would run 30 tasks") == 1
+    assert "Waiting: left/n=3: MassRerun: held back, see above" in plan
+    for _ in range(3):
+        result = ada.one_pass()
+        assert ([hold["reason"] for hold in result["held"]], result["actions"]) == (["MassRerun"], [])
+    assert "left/n=27" in ada.controller("status", "left").out
+    assert ada.controller("approve", "--dry-run").out.count("Running") == 5
+    lab.git("checkout", "-q", before, "--", "shared")
+    lab.commit({})
+    assert ada.one_pass()["actions"] == []
+    assert Counter(ada.states().values()) == {"Succeeded": 25, "Running": 5}
+    assert (lab.executions(), lab.cancelled(), lab.running()) == (Counter(left=MANY), [], 5)
+    edit(lab)
+    ada.one_pass()
+    lab.approve()
+    ada.one_pass()
+    lab.release()
+    until_done(ada)
+    assert lab.executions() == Counter(left=2 * MANY)
+    assert len(lab.cancelled()) == 5
+
+
 def test_an_approval_lets_it_go_on_also_after_the_next_commit(lab: Lab, ada: Person) -> None:
     """The limit of the cluster keeps most of it waiting while a colleague commits something else."""
     edit(lab)
@@ -120,6 +155,8 @@ def test_what_somebody_asks_for_by_name_is_not_held(lab: Lab, ada: Person) -> No
 def test_a_rename_of_much_is_held(lab: Lab, ada: Person) -> None:
     """The same work under other names, without ``was``."""
     lab.commit(specs(lab, "echo one\n", sweep(lab, "west", 15), sweep(lab, "east", 15)))
+    planned = ada.controller("plan", expect=1)
+    assert 'if it was renamed, add "was: right" to it (jobs.yaml:1)' in planned.err
     (hold,) = ada.one_pass()["held"]
     assert "left/n=0, which is gone, has done the same" in hold["message"]
     assert lab.executions() == ONCE

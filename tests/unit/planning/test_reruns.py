@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from controller.model.conditions import TaskState
 from controller.model.files import FileEntry, FileSet
-from controller.model.ledger import end_of
-from controller.model.plans import Plan, RerunLimits
-from controller.model.resources import Desired, Job
+from controller.model.ledger import end_of, shard_of
+from controller.model.plans import CancelRun, Plan, RerunLimits
+from controller.model.resources import Desired, Job, OnChange, OnRemove
 from controller.model.runs import RunRecord
 from controller.planning.history import History
 from tests.unit.planning.values import (
@@ -90,6 +90,115 @@ def test_an_approval_lets_all_go_and_is_remembered_for_that_version() -> None:
     assert made.let_go == {"a": new.version}
     assert not made_of(desired(cluster(), new), runs, let_go=made.let_go).holds
     assert len(held(made_of(desired(cluster(), newer), runs, let_go=made.let_go))) == 5
+
+
+GOING = (TaskState.SUBMITTING, TaskState.QUEUED, TaskState.RUNNING, TaskState.UNKNOWN)
+
+
+def in_state(made: Job, *states: TaskState) -> dict[str, RunRecord]:
+    """Return a record for each task of a job, in these states; what runs has started."""
+    started = {TaskState.RUNNING: 1.0, TaskState.UNKNOWN: 1.0, TaskState.SUCCEEDED: 1.0, TaskState.FAILED: 1.0}
+    found = [record(each, state=to, started=started.get(to)) for each, to in zip(made.tasks, states, strict=True)]
+    return {each.id: each for each in found}
+
+
+def cancelled(made: Plan) -> set[str]:
+    """Return the runs that are cancelled."""
+    return {action.record.id for action in made.actions if isinstance(action, CancelRun)}
+
+
+def submitted(made: Plan) -> set[str]:
+    """Return the tasks that are submitted."""
+    return {run.task.id for batch in submits(made) for run in batch.runs}
+
+
+@given(
+    states=st.lists(st.sampled_from([*GOING, TaskState.SUCCEEDED, TaskState.FAILED]), min_size=1, max_size=10),
+    on_change=st.sampled_from(OnChange),
+    limits=st.builds(RerunLimits, tasks=st.integers(0, 8), share=st.sampled_from([0.0, 0.5])),
+    renamed=st.booleans(),
+)
+def test_no_run_is_cancelled_whose_replacement_is_held(
+    states: list[TaskState], on_change: OnChange, limits: RerunLimits, renamed: bool
+) -> None:
+    """Held, nothing of the job is cancelled or begun; approved, all goes ahead; reverted, nothing was harmed."""
+    old = sweep("a", len(states), on_change=on_change)
+    new = sweep("a", len(states), "other", on_change=on_change)
+    if renamed:
+        new = replace(old, name="b", tasks=tuple(replace(each, job="b") for each in old.tasks))
+    runs = {key: replace(each, on_remove=OnRemove.CANCEL) for key, each in in_state(old, *states).items()}
+    past = History(runs=runs, rerun_limits=limits, instance=INSTANCE, paths={"Job/a": "lab.yaml"})
+
+    def made(wanted: Job, **facts: Any) -> Plan:
+        return plan(desired(cluster(), wanted), observed(seen()), replace(past, **facts))
+
+    replaced = renamed or on_change is OnChange.REPLACE
+    counted = {TaskState.SUCCEEDED} | ({TaskState.RUNNING, TaskState.UNKNOWN} if replaced else set())
+    again = sum(state in counted for state in states)
+    total = sum(state in {*counted, TaskState.SUCCEEDED} for state in states)
+    found = made(new)
+    assert bool(held(found)) == limits.exceeded(again, total)
+    if held(found):
+        assert cancelled(found) == set()
+        failed = {task.id for task, to in zip(new.tasks, states, strict=True) if to is TaskState.FAILED}
+        assert submitted(found) == (failed if renamed else set())
+    approved = made(new, approved=True)
+    active = {each.id for each in runs.values() if each.state in GOING}
+    assert cancelled(approved) == (active if replaced else set())
+    assert made(new, let_go=approved.let_go, approved=True).holds == ()
+    assert (cancelled(made(old)), submitted(made(old))) == (set(), set())
+
+
+def test_what_goes_on_is_shown_and_said() -> None:
+    """The job's status names the runs, and the reason for which they are not cancelled."""
+    old, new = sweep("a", 5), sweep("a", 5, "other")
+    runs = in_state(old, *[TaskState.SUCCEEDED] * 3, *[TaskState.RUNNING] * 2)
+    made = made_of(desired(cluster(), new), runs)
+    (hold,) = made.holds
+    assert "would run 5 tasks again, of 5 that have succeeded or run" in hold.message
+    assert "active runs (2) go on" in hold.message
+    assert "controller approve" in hold.message
+    going = {each.id for each in runs.values() if each.state is TaskState.RUNNING}
+    assert going < set(hold.subjects)
+    (status,) = [each for each in made.statuses if each.kind == "Job"]
+    assert {text.partition(" ")[0] for text in status.details["previous_runs"].split(", ")} == going
+    assert "goes on, as MassRerun holds a/n=3" in status.details["cancel_waits"]
+    assert {each.reason for each in status.tasks} == {"MassRerun"}
+
+
+@pytest.mark.parametrize("state", GOING)
+def test_what_needs_a_held_job_goes_on_too(state: TaskState) -> None:
+    """Its replacement would only wait."""
+    old, new = sweep("a", 5), sweep("a", 5, "other")
+    before, after = sweep("b", 1, needs=("a",)), sweep("b", 1, "other", needs=("a",))
+    small = in_state(sweep("c", 1), TaskState.RUNNING)
+    runs = {**done(old), **in_state(before, state), **small}
+    made = made_of(desired(cluster(), new, after, sweep("c", 1, "other")), runs)
+    assert "b/n=0" in held(made)
+    assert not cancelled(made) & set(in_state(before, state))
+
+
+def test_a_damaged_ledger_cancels_nothing_that_it_holds() -> None:
+    """Any brake that keeps a task keeps what it would replace."""
+    old, new = sweep("a", 2), sweep("a", 2, "other")
+    runs = in_state(old, TaskState.RUNNING, TaskState.QUEUED)
+    faults = {shard_of("a"): "ledger/x.json"}
+    made = made_of(desired(cluster(), new), runs, ledger_faults=faults)
+    assert [hold.reason for hold in made.holds] == ["LedgerDamaged"]
+    assert "controller approve" in made.holds[0].message
+    assert (cancelled(made), submitted(made)) == (set(), set())
+    approved = made_of(desired(cluster(), new), runs, ledger_faults=faults, approved=True)
+    assert (cancelled(approved), submitted(approved)) == (set(runs), {"a/n=0", "a/n=1"})
+
+
+def test_a_held_rename_says_the_line_to_add() -> None:
+    """As one below the limit does."""
+    old = sweep("a", 5)
+    new = replace(old, name="b", tasks=tuple(replace(each, job="b") for each in old.tasks))
+    made = made_of(desired(cluster(), new), done(old))
+    assert len(held(made)) == 5
+    (hint,) = made.hints
+    assert 'add "was: a" to it' in hint
 
 
 @pytest.mark.parametrize("changes", [{"schedule": "0 3 * * *", "tick": "2026-01-01T03:00Z"}, {"suspend": True}])
