@@ -19,6 +19,7 @@ from controller.model.runs import Run, RunRecord
 from controller.planning.brakes import TRAILER
 from controller.planning.carried import Carried
 from controller.planning.draft import Draft
+from controller.planning.history import History
 from controller.planning.recall import published_ends
 from controller.planning.verdicts import Wait
 
@@ -45,8 +46,9 @@ class Again:
     job: Job
     task: Task
     earlier: Earlier
+    succeeded: bool = False
     counted: bool = True
-    """Whether it has succeeded or is running; else it is held along with others of its job only."""
+    """Whether it has succeeded, is running, or was held already; else it is held along with others of its job only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,9 @@ def hold_reruns(draft: Draft, replaced: Mapping[str, Sequence[RunRecord]]) -> Br
     if not limits.exceeded(len(found), total):
         return Brake(unread=tuple(unread))
     kept = _with_others(draft, found, both)
+    total += sum(not each.counted and not known.at(each.task) for each in kept)
     runs = [record.id for each in kept for record in replaced.get(each.task.id, ())]
-    message = _message(draft, found, total, going_on=len(runs))
+    message = _message(draft, kept, total, going_on=len(runs))
     draft.held |= {each.task.id: Wait(MASS_RERUN, message, stalled=True) for each in kept}
     hold = Hold(reason=MASS_RERUN, message=message, subjects=(*(each.task.id for each in kept), *runs))
     return Brake(holds=(hold,), unread=tuple(unread))
@@ -95,13 +98,22 @@ def _again(
     """Return what a task would do again; None for one that is new."""
     success = known.of(task)
     if success is not None:
-        return Again(job=job, task=task, earlier=success)
+        return Again(job=job, task=task, earlier=success, succeeded=True)
     going = replaced.get(task.id, ())
     running = next((each for each in going if each.state is TaskState.RUNNING or each.started is not None), None)
     if running is not None:
         return Again(job=job, task=task, earlier=Earlier(run=running.run))
     before = [*going, *draft.before.get((task.job, task.key), ())]
-    return Again(job=job, task=task, earlier=Earlier(run=before[0].run), counted=False) if before else None
+    if not before:
+        return None
+    # What failed while it was held still counts: else the rest would begin by that.
+    return Again(job=job, task=task, earlier=Earlier(run=before[0].run), counted=(task.id, task.digest) in known.held)
+
+
+def _held_before(history: History) -> frozenset[tuple[str, str]]:
+    """Return id and digest of the tasks that this brake held in the last pass."""
+    told = {**history.published, **history.statuses}
+    return frozenset((e.id, e.digest) for status in told.values() for e in status.tasks if e.reason == MASS_RERUN)
 
 
 def _with_others(draft: Draft, found: Sequence[Again], both: Sequence[Again]) -> list[Again]:
@@ -136,6 +148,7 @@ class _Successes:
         self._by_task: dict[tuple[str, str], Earlier] = {}
         self._by_digest: dict[str, Earlier] = {}
         history, carried = draft.history, Carried(draft.desired)
+        self.held = _held_before(history)
         for record in history.runs.values():
             if record.state is TaskState.SUCCEEDED:
                 self._add(Earlier(run=record.run, took_s=_took(record.started, record.ended)))
@@ -205,7 +218,7 @@ def _message(draft: Draft, found: Sequence[Again], total: int, *, going_on: int)
     more = f"; and {len(by_job) - _MOST_JOBS} more jobs" if len(by_job) > _MOST_JOBS else ""
     hours = sum(each.earlier.took_s for each in found) / 3600
     took = f" Those runs took {hours:.1f} h." if hours >= 0.1 else ""
-    done = "have succeeded or run" if going_on else "have succeeded"
+    done = "have succeeded" if all(each.succeeded for each in found) else "have succeeded or run"
     active = f" Their active runs ({going_on}) go on until then." if going_on else ""
     return (
         f"commit {short(draft.desired.commit)} would run {len(found)} tasks again, of {total} that {done}: "

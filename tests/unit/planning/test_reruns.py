@@ -166,6 +166,27 @@ def test_what_goes_on_is_shown_and_said() -> None:
     assert {each.reason for each in status.tasks} == {"MassRerun"}
 
 
+@pytest.mark.parametrize("running", [2, 5])
+def test_a_hold_does_not_end_by_failures(running: int) -> None:
+    """Of what ran on: the others would begin unasked. The reason stays the same, also with a state that was lost."""
+    old, new = sweep("a", 6), sweep("a", 6, "other")
+    ended = [TaskState.FAILED] + [TaskState.SUCCEEDED] * (5 - running)
+    runs = in_state(old, *ended, *[TaskState.RUNNING] * running)
+    wanted = desired(cluster(), new)
+    first = made_of(wanted, runs)
+    assert len(held(first)) == 6 + running
+    said = {status.key: status for status in first.statuses}
+    assert made_of(wanted, runs, statuses=said).holds == first.holds
+    failed = in_state(old, *ended, *[TaskState.FAILED] * running)
+    assert not made_of(wanted, failed).holds
+    for known in ({"statuses": said}, {"published": said}):
+        after = made_of(wanted, failed, **known)
+        assert len(held(after)) == 6
+        assert submitted(after) == set()
+    asked_for = desired(cluster(), sweep("a", 6, "another"))
+    assert not made_of(asked_for, failed, statuses=said).holds
+
+
 @pytest.mark.parametrize("state", GOING)
 def test_what_needs_a_held_job_goes_on_too(state: TaskState) -> None:
     """Its replacement would only wait."""
