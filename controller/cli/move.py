@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controller.cli.exits import ATTENTION, DONE
+from controller.cli.exits import ATTENTION, DONE, NOT_REACHED
 from controller.cli.options import Given, output_option, repository_options
 from controller.cli.output import say
 
@@ -60,6 +60,7 @@ def command(
     """
     from controller.cli.composition import only_one, open_reconciler, settings_from
     from controller.model.leases import Choice
+    from controller.reconcile.moving import unseen_places
     from controller.service.logs import configure_logging
 
     if jobs and source is None:
@@ -69,14 +70,20 @@ def command(
     configure_logging("critical")
     settings = settings_from(given)
     settings = replace(settings, choice=Choice.NONE if source is not None else Choice.ADOPT)
+    unseen: list[str] = []
     with only_one(settings):
         if source is not None:
             found, done = _split(settings, source.absolute(), jobs, yes=yes)
         else:
             with open_reconciler(settings, say=lambda key, text: None) as reconciler:
                 ahead = reconciler.look_ahead()
+                unseen = unseen_places(ahead)
                 found, done = _move(reconciler, ahead, carry, leave, yes=yes)
-    _show(found, done=done, output=output)
+    for error in unseen:
+        say(f"error: {error}", err=True)
+    _show(found, done=done, output=output, unseen=bool(unseen))
+    if unseen:
+        sys.exit(NOT_REACHED)
     open_steps = [step for step in found if step.how]
     sys.exit(ATTENTION if open_steps or (found and not done) else DONE)
 
@@ -168,14 +175,14 @@ def _take(
     reconciler.publish(reconciler.look_ahead())
 
 
-def _show(steps: list[Step], *, done: bool, output: str) -> None:
+def _show(steps: list[Step], *, done: bool, output: str, unseen: bool) -> None:
     if output == "json":
         from controller.cli.output import print_json
 
         print_json({"done": done, "steps": [asdict(step) for step in steps]})
         return
     if not steps:
-        say("Nothing has moved.")
+        say("Nothing has moved, as far as could be seen." if unseen else "Nothing has moved.")
         return
     for step in steps:
         where = f" of cluster {step.cluster}" if step.cluster else ""

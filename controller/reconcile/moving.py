@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from controller.model.conditions import ACTIVE
-from controller.model.errors import StalledError
+from controller.model.errors import ConfigurationError, StalledError
 from controller.model.failpoints import failpoint
 from controller.model.leases import read_lease
 from controller.model.runs import RunRecord
@@ -22,6 +22,7 @@ from controller.reconcile.sites import Sites
 from controller.repository.identity import same_repository
 from controller.repository.mirror import Mirror
 from controller.repository.statusbranch import RECORD, StatusBranch
+from controller.specs.nearest import nearest
 from controller.store.journal import Journal
 
 
@@ -60,19 +61,33 @@ def require_possible(ahead: Prospect, *, carry: Collection[str], leave: Collecti
     """See that what was said of clusters can be so.
 
     Raises:
+        ConfigurationError: there is no such cluster.
         StalledError: a cluster was not seen (``ClusterUnknown``), or nothing of ours is in the new directory.
     """
     for name in [*carry, *leave]:
         offer, seen = ahead.sites.offered.get(name), ahead.sight.observed.clusters.get(name)
-        if offer is None and (seen is None or not seen.reachable):
-            why = f"{seen.error_reason}: {seen.error}" if seen is not None else "no spec names it"
-            raise StalledError("ClusterUnknown", f"cluster {name} could not be seen: {why}")
+        if offer is None and seen is None:
+            near = nearest(name, ahead.desired.clusters)
+            hint = f'; did you mean "{near}"?' if near else ""
+            raise ConfigurationError("NoSuchCluster", f"no spec names a cluster {name}{hint}")
+        if offer is None and seen is not None and not seen.reachable:
+            raise StalledError("ClusterUnknown", f"cluster {name} could not be seen: {seen.error_reason}: {seen.error}")
         if offer is not None and name in carry and not offer.ours:
             raise StalledError(
                 "NothingCarried",
                 f"cluster {name}: nothing of ours is in {offer.here}, so it holds nothing that was in {offer.before}. "
                 f"Copy it there first, with its instance's directory, or: controller move --leave {name}",
             )
+
+
+def unseen_places(ahead: Prospect) -> list[str]:
+    """Return ``Reason: message`` for each cluster of the specs that did not answer, so that nobody knows what moved."""
+    observed = {name: ahead.sight.observed.clusters.get(name) for name in sorted(ahead.desired.clusters)}
+    return [
+        f"{seen.error_reason}: cluster {name}: {seen.error}"
+        for name, seen in observed.items()
+        if seen is not None and not seen.reachable and name not in ahead.sites.offered
+    ]
 
 
 def write_sites(ahead: Prospect, journal: Journal, *, carry: Collection[str], leave: Collection[str]) -> None:
