@@ -98,6 +98,11 @@ def batch_prefix(instance: str, tag: str) -> str | None:
     return tail if head == instance and re.fullmatch(r"[0-9a-f]{12}", tail) else None
 
 
+def is_place(run_dir: str | None) -> bool:
+    """Return whether a run's directory is one that ``place_of`` can read."""
+    return run_dir is not None and run_dir.startswith("/") and run_dir.count("/") > 5
+
+
 def place_of(run_dir: str) -> tuple[str, str]:
     """Return instance and run id from a run's directory, ``<workdir>/<instance>/runs/<job>/<task>/<attempt>``.
 

@@ -112,7 +112,8 @@ def cluster_fault(cluster: Cluster, seen: ClusterObservation | None) -> Wait | N
     """Return why nothing may be done on a cluster; None when it was seen whole."""
     if seen is None or not seen.reachable:
         reason = seen.error_reason if seen and seen.error_reason else "ClusterUnknown"
-        message = f"cluster {cluster.name}: {seen.error if seen else 'not seen yet'}"
+        said = seen.error if seen else "not seen yet"
+        message = said if said.startswith("cluster ") else f"cluster {cluster.name}: {said}"
         return Wait(reason, message, stalled=reason in NEEDS_A_PERSON)
     # A full scan that failed leaves runs unknown that the journal has lost: not even their attempts can be counted.
     if seen.facts is None or seen.queue is None or seen.events is None or "everything" in seen.faults:

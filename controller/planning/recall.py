@@ -14,7 +14,8 @@ from controller.model.conditions import ACTIVE, TERMINAL, ResourceStatus, TaskSt
 from controller.model.ledger import End, end_of
 from controller.model.observed import Charged, Observed
 from controller.model.resources import Desired, owner_of
-from controller.model.runs import Run, RunRecord
+from controller.model.runs import Run, RunRecord, is_place, place_of
+from controller.model.sites import cluster_in, instance_in, root_of
 from controller.planning.carried import Carried, place_in, run_in
 from controller.planning.history import History, latest_by_task
 from controller.planning.readiness import cluster_fault
@@ -42,7 +43,7 @@ def recalled(desired: Desired, observed: Observed, history: History) -> dict[str
     """
     latest = latest_by_task(history.runs.values())
     found: dict[str, RunRecord] = {}
-    for told in (*_ended(desired, observed, history), *_published(desired, observed, history.published)):
+    for told in (*_ended(desired, observed, history), *_published(desired, observed, history)):
         run = told.run
         own = history.runs.get(run_in(told.entry.run_dir)) or latest.get((run.job, run.key, run.digest))
         if own is None or own.run.attempt < run.attempt:
@@ -99,11 +100,20 @@ def to_keep(recalled: Mapping[str, RunRecord], desired: Desired, observed: Obser
     ]
 
 
-def _published(desired: Desired, observed: Observed, published: Mapping[str, ResourceStatus]) -> Iterator[Published]:
+def under_way(published: Mapping[str, ResourceStatus]) -> Iterator[tuple[str, str]]:
+    """Yield cluster and directory of each run that statuses tell of as under way, where they name both."""
+    for status in published.values():
+        for entry in status.tasks:
+            cluster = entry.cluster or status.cluster
+            if entry.state in ACTIVE and cluster and is_place(entry.run_dir):
+                yield cluster, str(entry.run_dir)
+
+
+def _published(desired: Desired, observed: Observed, history: History) -> Iterator[Published]:
     carried = Carried(desired)
     digests = {(job.name, task.key): task.digest for job in desired.jobs.values() for task in job.tasks}
     there = {owner_of(name) for name in desired.jobs}
-    for key, status in sorted(published.items()):
+    for key, status in sorted(history.published.items()):
         # Of a spec that nobody can read it is not known which digests it asks for: any may be.
         unreadable = key in desired.broken and key not in there
         for entry in status.tasks:
@@ -116,7 +126,10 @@ def _published(desired: Desired, observed: Observed, published: Mapping[str, Res
                 continue
             cluster = entry.cluster or _cluster_of(run.job, status, desired)
             run = replace(run, cluster=cluster)
-            yield Published(run=run, entry=entry, fault=_fault_of(cluster, desired, observed))
+            fault = _fault_of(cluster, desired, observed)
+            if entry.state in ACTIVE and is_place(entry.run_dir):
+                fault = _fault_at(str(entry.run_dir), cluster, desired, observed, history.instance)
+            yield Published(run=run, entry=entry, fault=fault)
 
 
 def _cluster_of(job: str, status: ResourceStatus, desired: Desired) -> str:
@@ -164,6 +177,20 @@ def _ended(desired: Desired, observed: Observed, history: History) -> Iterator[P
 def _fault_of(name: str, desired: Desired, observed: Observed) -> Wait | None:
     cluster = desired.clusters.get(name) or desired.retired.get(name)
     return _NOT_LOOKED_AT if cluster is None else cluster_fault(cluster, observed.clusters.get(name))
+
+
+def _fault_at(run_dir: str, cluster: str, desired: Desired, observed: Observed, instance: str) -> Wait | None:
+    """Return why the directory of a run on a cluster was not seen whole. Elsewhere on it tells nothing of the run."""
+    whose, _ = place_of(run_dir)
+    root = root_of(run_dir)
+    for name, seen in observed.clusters.items():
+        there = seen.facts is not None and (seen.facts.root, instance_in(name) or instance) == (root, whose)
+        if there and cluster_in(name) == cluster:
+            if seen.facts is not None and not seen.facts.initialised:
+                return Wait("WorkdirMissing", f"cluster {cluster}: nothing of ours is in {root}: gone, or not mounted")
+            return _fault_of(name, desired, observed)
+    message = f"cluster {cluster}: {root}, where it is, was not looked at, or could not be"
+    return _fault_of(cluster, desired, observed) or Wait("NotObserved", message)
 
 
 def _anew(told: Published) -> RunRecord | None:

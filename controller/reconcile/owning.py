@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from controller.clusters.cluster import ClusterClient
 from controller.model.plans import cluster_of
-from controller.model.sites import is_former
+from controller.model.sites import instance_in, is_former
 from controller.planning.plan import make_plan
 from controller.reconcile.passes import Prospect
 
@@ -18,8 +18,10 @@ def own_clusters(ahead: Prospect, client_of: Callable[[str], ClusterClient], *, 
     in_use |= {record.where for record in ahead.sight.records.values()}
     before = ahead.sight.observed.clusters
     after = {
-        # Where runs only were, the record stays as it is.
-        name: seen if is_former(name) else ahead.leasing.own(client_of(name), seen, in_use=name in in_use)
+        # Where only another instance's runs are, or none any more, the record stays as it is.
+        name: seen
+        if is_former(name) and (instance_in(name) or name not in in_use)
+        else ahead.leasing.own(client_of(name), seen, in_use=name in in_use)
         for name, seen in before.items()
     }
     if all(seen.reachable or not before[name].reachable for name, seen in after.items()):

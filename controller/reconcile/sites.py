@@ -16,7 +16,7 @@ from controller.model.errors import ControllerError, StalledError
 from controller.model.files import Source
 from controller.model.observed import ClusterObservation
 from controller.model.resources import Cluster, Desired
-from controller.model.runs import RunRecord
+from controller.model.runs import RunRecord, place_of
 from controller.model.sites import (
     Site,
     Whereabouts,
@@ -68,6 +68,15 @@ class Sites:
         self._again = False
 
     # ---- before the look ----
+
+    def told(self, places: Iterable[tuple[str, str]]) -> None:
+        """Look as well where runs are by what is published of them: cluster and directory each."""
+        for cluster, run_dir in places:
+            here, root = self.in_force.get(cluster), root_of(run_dir)
+            if here is not None and root != here.root and place_of(run_dir)[0] == self._instance:
+                site = replace(here, root=root)
+                self.former.setdefault(site.key, site)
+                self._compared.add(site.key)
 
     def reaching(self, desired: Desired, records: Mapping[str, RunRecord]) -> Desired:
         """Return what is desired with every place as ``retired`` that is to be looked at beside its clusters."""

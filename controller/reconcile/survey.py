@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
 from controller.clusters.cluster import ClusterClient
 from controller.containers.engine import Engine
 from controller.model.conditions import ACTIVE
+from controller.model.observed import ClusterObservation
 from controller.model.resources import Desired
 from controller.model.runs import RunRecord
-from controller.model.sites import is_former
+from controller.model.sites import cluster_in, is_former, root_of
 from controller.planning.carried import Carried, told_in
 from controller.planning.history import History
+from controller.planning.recall import under_way
 from controller.planning.results import unread as unread_metrics
 from controller.reconcile.clients import Clients
 from controller.reconcile.leases import Leasing
@@ -54,12 +56,15 @@ def survey(
     carried = Carried(desired, told_in(known.published))
     records = carried.records(records)
     whole: frozenset[str] = frozenset()
+    places = list(under_way(known.published))
+    used = {(cluster, root_of(run_dir)) for cluster, run_dir in places}
     while True:
         clients.instance = leasing.instance
+        sites.told(places)
         records = sites.placed(records, desired)
         desired = sites.reaching(desired, records)
 
-        vet = partial(_vetted, leasing, sites, desired, records)
+        vet = partial(_vetted, leasing, sites, desired, records, used)
         sight = look(
             desired,
             journal,
@@ -82,6 +87,14 @@ def survey(
             whole |= unread
 
 
+def _lost_if_used(seen: ClusterObservation, used: Collection[tuple[str, str]]) -> ClusterObservation:
+    """Return a work directory as lost that has no mark, and in which runs are: the journal that knew it is new."""
+    facts = seen.facts
+    if facts is None or facts.initialised or (cluster_in(seen.cluster), facts.root) not in used:
+        return seen
+    return replace(seen, facts=replace(facts, lost=True))
+
+
 def _with_unknown_runs(sight: Sight) -> frozenset[str]:
     """Return the clusters with runs that another controller began, or this one before an old backup was put back.
 
@@ -96,9 +109,17 @@ def _directories(desired: Desired, known: History, records: Mapping[str, RunReco
 
 
 def _vetted(
-    leasing: Leasing, sites: Sites, desired: Desired, records: Mapping[str, RunRecord], seen: Seen
+    leasing: Leasing,
+    sites: Sites,
+    desired: Desired,
+    records: Mapping[str, RunRecord],
+    used: Collection[tuple[str, str]],
+    seen: Seen,
 ) -> tuple[Seen, Mapping[str, RunRecord]]:
-    """Return what may be concluded from, and where each run is by that."""
-    owned = {name: leasing.vet(each) for name, each in seen.items()}
+    """Return what may be concluded from, and where each run is by that.
+
+    ``used`` are the work directories, with their clusters, in which runs are under way by what is published.
+    """
+    owned = {name: _lost_if_used(leasing.vet(each), used) for name, each in seen.items()}
     found = sites.judged(owned, desired, records)
     return found, sites.placed(records, desired)

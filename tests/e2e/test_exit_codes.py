@@ -117,8 +117,8 @@ ROWS = [
     Row("resume one", "fine", 0), Row("resume nosuch", "fine", 2), Row("resume one", "nowhere", 3),
     Row("rerun one --dry-run", "fine", 0), Row("rerun nosuch", "fine", 2), Row("rerun one", "nowhere", 3),
     Row("approve", "fine", 3, "NothingHeld"), Row("approve --nope", "fine", 2), Row("approve", "nowhere", 3),
-    Row("move", "fine", 0), Row("move --nope", "fine", 2), Row("move --carry nosuch", "fine", 2), Row("move", "nowhere", 3),
-    Row("move", "away", 3, "error: "),
+    Row("move", "fine", 0), Row("move --nope", "fine", 2), Row("move --carry nosuch", "fine", 2),
+    Row("move", "nowhere", 3), Row("move", "away", 3, "error: "),
     Row("image list", "nowhere", 3), Row("image list --nope", "fine", 2), Row("image prune", "nowhere", 3),
     Row("image test nosuch", "fine", 2), Row("image test x", "nowhere", 3), Row("image log nosuch", "fine", 3),
 ]  # fmt: skip
