@@ -19,6 +19,7 @@ from controller.model.sites import cluster_in, instance_in, root_of
 from controller.planning.carried import Carried, place_in, run_in
 from controller.planning.history import History, latest_by_task
 from controller.planning.readiness import cluster_fault
+from controller.planning.settle import CANCELLED_OUTSIDE
 from controller.planning.verdicts import Verdict, Wait, seconds_of, time_text
 
 _NOT_LOOKED_AT = Wait("NotObserved", "its cluster was not looked at in this pass")
@@ -231,6 +232,9 @@ def _with_results(own: RunRecord, told: Published) -> RunRecord | None:
     """Return an end with results that are published and that it lacks: its spec could not be read when it was seen."""
     if own.state is not told.entry.state:
         return None
+    if own.state is TaskState.CANCELLED and told.entry.reason != own.reason == CANCELLED_OUTSIDE:
+        # Who had it cancelled was known when that was published; the scheduler alone does not tell.
+        return _as_published(own, told)
     results = {**told.entry.results, **own.results}
     faults = {**told.entry.result_faults, **own.result_faults}
     faults = {name: said for name, said in faults.items() if name not in results}

@@ -29,6 +29,8 @@ from controller.planning.lacking import LACKING, without_table
 SETTLE_S = 20.0
 """How long a run has to be gone from the queue before a state that the scheduler may still undo counts as its end."""
 CANCELLED_OWNER = "cancelled"
+CANCELLED_OUTSIDE = "CancelledOutside"
+"""Reason of a cancellation of which nothing here tells who asked for it."""
 _SKEW_S = 60.0
 """How much the clocks of cluster and controller may differ: a stop well before the request was not for it."""
 _CLAIM_LOST = 75
@@ -324,7 +326,7 @@ def _mark_missing(record: RunRecord, now: float) -> RunRecord:
 
 def _cancelled(record: RunRecord, now: float, word: str = "") -> RunRecord:
     ours = record.cancel_requested_at is not None
-    reason = record.cancel_reason if ours else "CancelledOutside"
+    reason = record.cancel_reason if ours else CANCELLED_OUTSIDE
     message = "" if ours else f"cancelled by someone else, not by the controller ({word or 'no word on by whom'})"
     # Its exit code is nobody's: accounting has 0 for it, the queue none.
     return replace(
