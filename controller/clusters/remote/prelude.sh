@@ -103,4 +103,4 @@ case $root in
 esac
 base=$root/$instance
 # Where runs were and no new work goes: nothing is made anew there.
-if [ -n "${former:-}" ] && [ ! -d "$base" ]; then die WorkdirGone "$base is gone or not mounted"; fi
+if [ -n "${former:-}" ] && [ ! -d "$base" ]; then die WorkdirGone "$base is gone or not mounted: mount it again, and its runs are followed to their ends"; fi
