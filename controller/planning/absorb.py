@@ -57,11 +57,7 @@ def absorb(
     events: dict[str, list[RunEvent]] = defaultdict(list)
     for event in observation.events or ():
         events[event.run].append(event)
-    unfit: dict[str, list[str]] = defaultdict(list)
-    for path, said in sorted(observation.unfit.items()):
-        place, _, rest = path.partition("/")
-        if place == "control":
-            unfit[rest.rpartition("/")[0]].append(f"{path}: {said}")
+    unfit = _unfit_by_run(observation)
     accounting_known = observation.accounting is not None or _keeps_none(observation)
     updated = {}
     for run_id, record in known.items():
@@ -102,6 +98,15 @@ def absorb(
         run_id: replace(record, run_dir=f"{root}/{instance}/runs/{run_id}") if root and not record.run_dir else record
         for run_id, record in updated.items()
     }
+
+
+def _unfit_by_run(observation: ClusterObservation) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for path, said in sorted(observation.unfit.items()):
+        place, _, rest = path.partition("/")
+        if place == "control":
+            found[rest.rpartition("/")[0]].append(f"{path}: {said}")
+    return found
 
 
 def _with_unfit(record: RunRecord, seen: Seen, said: Sequence[str]) -> RunRecord:

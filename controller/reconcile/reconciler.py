@@ -30,8 +30,8 @@ from controller.reconcile.hands import Hands, Outcomes, Say
 from controller.reconcile.heartbeats import Heartbeats
 from controller.reconcile.leases import Leasing
 from controller.reconcile.ledger import ends_for, read_ledger, writer
-from controller.reconcile.looking import last_looks
-from controller.reconcile.memory import read_memory, remember_tip
+from controller.reconcile.looking import Sight, last_looks
+from controller.reconcile.memory import Memory, read_memory, remember_tip
 from controller.reconcile.outcomes import with_outcomes
 from controller.reconcile.owning import own_clusters
 from controller.reconcile.passes import PassResult, Prospect
@@ -122,9 +122,10 @@ class Reconciler:
             active=active | memory.active_clusters(),
             older=older,
         )
-        known = {**memory.clockworks(desired), **clockworks(self._journal)}
-        desired, ticking = with_ticks(desired, known, before, now=now)
+        ticks = {**memory.clockworks(desired), **clockworks(self._journal)}
+        desired, ticking = with_ticks(desired, ticks, before, now=now)
         ends, ledger_faults = ends_for(desired, before, ledger, self._journal)
+        known = History(published=memory.statuses, ends=ends, ledger_faults=ledger_faults, instance=leasing.instance)
         desired, sight = survey(
             desired,
             leasing,
@@ -134,7 +135,7 @@ class Reconciler:
             client_of=self._client_of,
             engine=self._engine,
             records=before,
-            known=History(published=memory.statuses, ends=ends, instance=leasing.instance),
+            known=known,
             now=now,
             grace_s=settings.grace_s,
         )
@@ -143,26 +144,8 @@ class Reconciler:
         )
         records = with_given(records, leasing.published_given)
         sight = replace(sight, records=records)
-        history = History(
-            runs=sight.records,
-            instance=self._clients.instance,
-            ends=ends,
-            ledger_faults=ledger_faults,
-            rerun_limits=settings.rerun_limits,
-            let_go=let_go(self._journal),
-            failures=self._journal.failures(),
-            trials=trials_of(desired, self._journal),
-            underway=underway,
-            statuses={**memory.conditions(), **earlier_statuses(self._journal)},
-            published=memory.statuses,
-            last_seen={**memory.last_seen(), **last_looks(self._journal, desired)},
-            paths={key: standing.path for key, standing in standings.items()},
-            build_logs=newest_logs(settings.state_dir),
-            approved=approved(self.mirror.commit_info(commit).trailers),
-            descends=descends(commit, self._journal, self.mirror, settings.status_branch) and not leasing.path_moved,
-            submits=latest_submits(self._journal, sight.records),
-            grace_s=settings.grace_s,
-        )
+        known = replace(known, underway=underway, paths={key: standing.path for key, standing in standings.items()})
+        history = self._history(desired, sight, known, memory, leasing)
         plan = make_plan(desired, sight.observed, history, now=now)
         if plan.unread:
             history = replace(history, then=self.commits.asked(plan.unread))
@@ -178,6 +161,27 @@ class Reconciler:
             memory=memory,
             leasing=leasing,
             sites=sites,
+        )
+
+    def _history(self, desired: Desired, sight: Sight, known: History, memory: Memory, leasing: Leasing) -> History:
+        """Return all that the planner is to know besides; ``known`` is what ledger and status branch say."""
+        settings, journal = self.settings, self._journal
+        undisputed = descends(desired.commit, journal, self.mirror, settings.status_branch)
+        return replace(
+            known,
+            runs=sight.records,
+            instance=self._clients.instance,
+            rerun_limits=settings.rerun_limits,
+            let_go=let_go(journal),
+            failures=journal.failures(),
+            trials=trials_of(desired, journal),
+            statuses={**memory.conditions(), **earlier_statuses(journal)},
+            last_seen={**memory.last_seen(), **last_looks(journal, desired)},
+            build_logs=newest_logs(settings.state_dir),
+            approved=approved(self.mirror.commit_info(desired.commit).trailers),
+            descends=undisputed and not leasing.path_moved,
+            submits=latest_submits(journal, sight.records),
+            grace_s=settings.grace_s,
         )
 
     def run_pass(
