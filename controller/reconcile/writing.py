@@ -1,4 +1,4 @@
-"""What a pass writes down: what it saw before anything is done, and what has ended before that is told of.
+"""What a pass writes down: what it saw, before anything is done; and what has ended, before that is reported.
 
 In this order, so that a pass that is killed has forgotten nothing that it acts on. Must not look or act.
 """

@@ -85,7 +85,7 @@ def of_files(left: Sequence[FileEntry]) -> Problem:
 
 
 def shown(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems that are told of a commit: the first ones, one of each resource, and how many more."""
+    """Return the problems that are shown of a commit: the first ones, one of each resource, and how many more."""
     every = sorted(set(problems))
     if len(every) <= MOST_PROBLEMS:
         return every

@@ -135,7 +135,7 @@ class Life:
             person.version = self.later
 
     def move_repository(self) -> None:
-        """The repository gets another address, which both are told."""
+        """The repository gets another address, which both put into their configuration."""
         moved = str(self.lab.move(f"moved{self._next()}.git"))
         for person in (self.ada, self.bob):
             person.configure(repo=moved)

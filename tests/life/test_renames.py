@@ -222,7 +222,7 @@ def test_a_rename_that_is_not_valid_changes_nothing(lab: Lab, ada: Person) -> No
 
 
 def test_a_name_of_long_ago_in_a_rename_that_is_not_valid(lab: Lab, ada: Person) -> None:
-    """Only what is there is told of: the job under its new name, with its last good version."""
+    """Only what is there is shown: the job under its new name, with its last good version."""
     lab.commit(lab.specs(lab.quick("ready", "echo data >out", was="done"), lab.long("long")))
     ada.passes_until({"ready": "Succeeded", "long": "Running"})
     lab.commit(lab.specs(lab.quick("ready", "echo data >out", was=["long", "done"]), lab.long("long")))

@@ -1,4 +1,4 @@
-"""Nobody is told to install a stranger's package: nothing is installed from an index by the name of this project."""
+"""No document has anybody install a stranger's package: nothing comes from an index by the name of this project."""
 
 from __future__ import annotations
 

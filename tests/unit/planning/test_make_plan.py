@@ -184,7 +184,7 @@ def test_a_spec_that_cannot_be_read_removes_nothing() -> None:
 
 
 def test_what_was_removed_is_removed_whatever_breaks_later() -> None:
-    """Its path "" says so. A name found in what cannot be read leaves its run alone, and is told of meanwhile."""
+    """Its path "" says so. A name found in what cannot be read leaves its run alone, and is shown meanwhile."""
     mine = record(state=TaskState.RUNNING, on_remove=OnRemove.CANCEL)
     removed = {"Job/train": ""}
     assert kinds(plan(desired(broken_paths=frozenset({"lab.yaml"})), past=history(mine, paths=removed))) == [

@@ -33,7 +33,7 @@ def why(past: list[tuple[str, str]], keys: list[str]) -> str:
     ],
 )
 def test_new_is_said_of_what_is_new(past: list[tuple[str, str]], keys: list[str], said: str) -> None:
-    """A changed digest, as by rerun, and a new seed are told apart from a job that has never run."""
+    """A changed digest, as by rerun, and a new seed differ from a job that has never run."""
     assert why(past, keys) == said
 
 
